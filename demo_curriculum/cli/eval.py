@@ -1,0 +1,115 @@
+"""``eval``: how a run's policy does from the game's own reset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from demo_curriculum.errors import UsageError
+
+NAMES = ("deterministic", "noop", "sticky", "epsilon")
+ATARI_CAP = 108_000
+
+
+def main(
+    run_dir: Annotated[Path, tyro.conf.Positional],
+    /,
+    protocol: str = "deterministic,noop,sticky,epsilon",
+    episodes: int = 100,
+    max_frames: int | None = None,
+    seed: int = 12345,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Play episodes from the game's own reset and score them; actions are sampled from the policy.
+
+    Args:
+        run_dir: the run directory.
+        protocol: any of deterministic, noop (up to 30 no-ops first), sticky (each frame repeats the action before
+            it with probability .25), epsilon (each agent step is random with probability .01), separated by commas.
+        episodes: for each protocol; all that are begun are counted.
+        max_frames: demo steps (Atari: emulator frames) after which an episode is cut; by default twice the demo's
+            length and 1,000 more, at most Atari's usual 108,000.
+        seed: of the episodes.
+        json_: print one JSON document and nothing else.
+    """
+    names = protocol.split(",")
+    if episodes < 1 or not set(names) <= set(NAMES):
+        raise UsageError(f"--protocol takes {', '.join(NAMES)} separated by commas, --episodes at least 1")
+
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from demo_curriculum.training.evaluate import PROTOCOLS, evaluate
+    from demo_curriculum.training.run import load_policy, simulator_for, stack_for
+
+    torch.set_num_threads(1)
+    run, policy, update, agent_steps = load_policy(run_dir)
+    demo = run.demos[0]
+    config = run.config
+    frames = max_frames or min(2 * (demo["length"] + demo["offset"]) + 1000, ATARI_CAP)
+    simulator = simulator_for(demo, config)
+    results = {}
+    with Progress(console=Console(stderr=True), transient=True, disable=json_) as progress:
+        for name in names:
+            task = progress.add_task(f"{name}: {episodes} episodes", total=episodes)
+            results[name] = evaluate(
+                policy,
+                lambda: simulator_for(demo, config),
+                protocol=PROTOCOLS[name],  # type: ignore[index]
+                episodes=episodes,
+                max_steps=max(frames // config.frame_skip, 1),
+                frame_skip=config.frame_skip,
+                stack=stack_for(simulator, config),
+                seed=seed,
+                on_episode=lambda task=task: progress.advance(task),  # type: ignore[misc]
+            )
+    target = max(entry["score"] for entry in run.demos)
+    document = {
+        "run_dir": str(run_dir),
+        "env_id": run.env_id,
+        "observation": config.observation,
+        "frame_skip": config.frame_skip,
+        "max_frames": frames,
+        "update": update,
+        "agent_steps": agent_steps,
+        "demo_score": target,
+        "seed": seed,
+        "protocols": {
+            name: {
+                "episodes": episodes,
+                "mean": result.mean,
+                "iqm": result.iqm,
+                "ties": result.ties(target),
+                "best": float(result.scores.max()),
+                "mean_length": float(result.lengths.mean()),
+                "frames": result.frames,
+                "scores": result.scores.tolist(),
+            }
+            for name, result in results.items()
+        },
+    }
+    if json_:
+        print(json.dumps(document))
+        return
+    table = Table(
+        title=f"{run.env_id} from its own reset, {config.observation} observations, at most {frames:,} frames an "
+        f"episode, policy after {agent_steps:,} agent steps; the demo has {target:,.0f} points"
+    )
+    table.add_column("protocol")
+    for column in ("episodes", "mean", "IQM", "best", "ties the demo"):
+        table.add_column(column, justify="right")
+    for name, result in results.items():
+        table.add_row(
+            name,
+            str(episodes),
+            f"{result.mean:,.1f}",
+            f"{result.iqm:,.1f}",
+            f"{result.scores.max():,.0f}",
+            f"{result.ties(target):.0%}",
+        )
+    Console().print(table)

@@ -1,0 +1,157 @@
+"""``record``: a demo of a game; in this version one that a search finds by itself."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+
+from demo_curriculum.cli.durations import seconds_of
+from demo_curriculum.errors import UsageError
+
+if TYPE_CHECKING:
+    from demo_curriculum.recording.search import SearchProgress
+
+LINE_EVERY = 5.0
+REDRAW_EVERY = 0.2
+
+
+def main(
+    env_id: Annotated[str, tyro.conf.Positional],
+    /,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    search: bool = False,
+    until_score: float | None = None,
+    time_limit: str = "10m",
+    polish_frames: int = 1_000_000,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> int:
+    """Record a demo. With --search, the only way in this version, no human is needed: snapshots of all the situations
+    seen are kept and explored at random until the score is reached without losing a life.
+
+    Exits with 0 when the score was reached, 1 when the time was over before, 130 when interrupted; the best demo so far
+    is then saved, if it has any reward.
+
+    Args:
+        env_id: the game, for instance ALE/MontezumaRevenge-v5.
+        output: the demo file to write.
+        search: let a search find the demo.
+        until_score: points that the demo shall have.
+        time_limit: for the search, for instance 90s, 10m or 2h.
+        polish_frames: frames to search on for shorter demos once there is one.
+        seed: of the search; the same seed finds the same demo.
+        overwrite: replace an existing file.
+    """
+    if not search:
+        raise UsageError("this version records by --search only; add --search --until-score POINTS")
+    if until_score is None or not until_score > 0:
+        raise UsageError("--search needs --until-score POINTS, more than 0")
+    if polish_frames < 0 or seed < 0:
+        raise UsageError("--polish-frames and --seed take 0 or more")
+    limit = seconds_of(time_limit)
+
+    import numpy as np
+
+    from demo_curriculum.recording.cells import cell_of
+    from demo_curriculum.recording.search import SearchError, search_demo
+    from demo_curriculum.simulators import make_simulator
+    from demo_curriculum.store import StoreError, refuse_existing, write_demos
+
+    if not overwrite:
+        refuse_existing(output)
+    try:
+        # Found out now, not after minutes of search.
+        tempfile.TemporaryFile(dir=output.parent).close()
+    except OSError as error:
+        raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
+    simulator = make_simulator(env_id)
+    with _Watch(limit) as watch:
+        demo = search_demo(
+            simulator,
+            cell=cell_of(env_id),
+            until_score=until_score,
+            # Atari policies act on every fourth frame, so a demo that they can copy does too.
+            block=4 if env_id.startswith("ALE/") else 1,
+            polish_frames=polish_frames,
+            rng=np.random.default_rng(seed),
+            on_progress=watch,
+        )
+    reached = demo.score >= until_score
+    if not reached and not watch.interrupted:
+        raise SearchError(
+            f"{env_id}: no way to {until_score:.12g} points within {time_limit}, the best has {demo.score:.12g}; "
+            f"try a longer --time-limit, another --seed or --until-score {demo.score:.12g}"
+        )
+    note = (
+        f"demo-curriculum record {env_id} --search --until-score {until_score:.12g} --polish-frames {polish_frames} "
+        f"--seed {seed}"
+    )
+    write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
+    print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")
+    return 130 if watch.interrupted else 0
+
+
+class _Watch:
+    """Shows how far a search is, and ends it when its time is over or at the first Ctrl-C; the second is as usual.
+
+    On a terminal it is one line that changes, elsewhere a line every few seconds.
+    All of it goes to standard error.
+
+    Attributes:
+        early: what ended the search before its time, as words to append; empty if nothing did.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.early = ""
+        self._limit = limit
+        self._interrupted = False
+        self._console = Console(stderr=True)
+        self._status = self._console.status("searching")
+        self._begin = self._shown = time.monotonic()
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted
+
+    def __enter__(self) -> _Watch:
+        self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._status.stop()
+        signal.signal(signal.SIGINT, self._handler)
+
+    def _interrupt(self, *signal_and_frame: object) -> None:
+        self._interrupted = True
+        signal.signal(signal.SIGINT, self._handler)
+
+    def __call__(self, progress: SearchProgress) -> bool:
+        """Whether the search shall go on."""
+        now = time.monotonic()
+        if self._console.is_terminal and now >= self._shown + REDRAW_EVERY:
+            self._status.update(self._line(progress, now - self._begin))
+            self._shown = now
+        elif not self._console.is_terminal and now >= self._shown + LINE_EVERY:
+            self._console.print(self._line(progress, now - self._begin), soft_wrap=True, highlight=False)
+            self._shown = now
+        if self._interrupted:
+            self.early = "; interrupted, a longer search may find a better one"
+        elif now >= self._begin + self._limit:
+            self.early = "; ended by the time limit, a longer search may find a better one"
+        return not self.early
+
+    def _line(self, progress: SearchProgress, seconds: float) -> str:
+        best = f"{progress.score:.12g} points in {progress.length} frames" if progress.length else "none"
+        return (
+            f"{seconds:.0f} s of {self._limit:.0f} s, {progress.frames:,} frames ({progress.frames / seconds:,.0f}/s), "
+            f"{progress.cells:,} cells, best so far: {best}"
+        )

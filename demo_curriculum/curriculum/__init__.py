@@ -1,0 +1,41 @@
+"""The rules that decide where episodes begin: plain objects that know no environment, no network and no file."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
+from demo_curriculum.curriculum.openai import OpenAICurriculum
+from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Timeline
+from demo_curriculum.errors import UsageError
+
+CURRICULA: dict[str, Callable[..., Curriculum]] = {"adaptive": AdaptiveCurriculum, "openai": OpenAICurriculum}
+
+
+def make_curriculum(name: str, timelines: Sequence[Timeline], **options: Any) -> Curriculum:
+    """The rule ``name``, ``adaptive`` or ``openai``, with that rule's own ``options``.
+
+    Raises:
+        UsageError: no such rule, an option that it does not have, or a value out of range.
+    """
+    if name not in CURRICULA:
+        raise UsageError(f"no curriculum {name!r}; there are: {', '.join(CURRICULA)}")
+    known = set(inspect.signature(CURRICULA[name]).parameters) - {"timelines"}
+    if unknown := set(options) - known:
+        raise UsageError(
+            f"{name} curriculum: no option {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}"
+        )
+    return CURRICULA[name](timelines, **options)
+
+
+__all__ = [
+    "CURRICULA",
+    "AdaptiveCurriculum",
+    "Buckets",
+    "Curriculum",
+    "CurriculumError",
+    "Move",
+    "OpenAICurriculum",
+    "Timeline",
+    "make_curriculum",
+]

@@ -1,0 +1,227 @@
+"""The records that everything else passes around: demos, snapshots, starts and outcomes.
+
+All are frozen and check themselves when made, so that code which receives one need not check again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo_curriculum.errors import DemoCurriculumError
+
+Origin = Literal["human", "script", "policy", "search", "import"]
+ORIGINS: tuple[Origin, ...] = ("human", "script", "policy", "search", "import")
+
+Ending = Literal["tie", "terminated", "life", "lag"]
+"""Why an episode ended: the tie and its tail, the game's own end, a life lost, too far behind the demo."""
+
+
+class InvalidDemoError(DemoCurriculumError):
+    """A record that contradicts itself (lengths, ranges, NaN); says which field and why."""
+
+
+@dataclass(frozen=True)
+class SimulatorSpec:
+    """Which simulator a demo was recorded on.
+
+    Attributes:
+        env_id: the Gymnasium id, for instance ``ALE/MontezumaRevenge-v5``.
+        kwargs: what else makes the simulator, JSON values only (for Atari: full_action_space).
+        adapter: name and version of our adapter's snapshot format, for instance ``ale/1``.
+        versions: versions of the libraries the simulator runs on.
+        rom_md5: md5 of the game's ROM; empty where there is none.
+    """
+
+    env_id: str
+    kwargs: Mapping[str, Any]
+    adapter: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    rom_md5: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.env_id or ":" in self.env_id:
+            raise InvalidDemoError(
+                f"env id {self.env_id!r}: must be non-empty and without ':', which would name code to import"
+            )
+
+    def differences(self, other: SimulatorSpec) -> list[str]:
+        """What makes ``other`` another game than this one, as readable phrases; versions do not count."""
+        found = []
+        for name in ("env_id", "kwargs", "adapter", "rom_md5"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                found.append(f"{name} {mine!r} is not {theirs!r}")
+        return found
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A serialized simulator state *before* demo step ``step``, and a fingerprint of what the player can see of it."""
+
+    step: int
+    data: bytes
+    fingerprint: int
+
+
+class Start(NamedTuple):
+    """Where an episode begins and up to where it is judged.
+
+    Attributes:
+        demo: index of the demo among those trained on.
+        step: demo step at which the episode begins; ``-demo.offset`` (0 for most) is the game's own reset.
+        goal: demo step up to which the episode is judged.
+    """
+
+    demo: int
+    step: int
+    goal: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one episode from a start came to.
+
+    Attributes:
+        start: where it began.
+        score: raw return from the start.
+        length: agent steps.
+        tied: whether ``score`` reached the demo's return from the start to the goal.
+        ending: why it ended.
+    """
+
+    start: Start
+    score: float
+    length: int
+    tied: bool
+    ending: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """One recorded episode; T demo steps.
+
+    Attributes:
+        simulator: what it was recorded on.
+        actions: i64 (T,), each an index into the simulator's actions.
+        rewards: f64 (T,), finite.
+        terminations: bool (T,), true only where the game itself ended (the last step at most).
+        truncations: bool (T,).
+        observations: (T+1, ...) what the recorder saw before each step and after the last (Atari: RAM, u8 128).
+        lives: i32 (T+1,).
+        snapshots: by increasing step; the first at step 0 where ``offset`` is above 0.
+        origin: how it came to be.
+        seed: of the simulator's reset.
+        complete: whether it runs to the game's own end.
+        offset: demo steps between the game's own reset and step 0; 0 when recorded from the reset.
+        note: how it was made, for people.
+    """
+
+    simulator: SimulatorSpec
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    terminations: NDArray[np.bool_]
+    truncations: NDArray[np.bool_]
+    observations: NDArray[Any]
+    lives: NDArray[np.int32]
+    snapshots: tuple[Snapshot, ...]
+    origin: Origin
+    seed: int = 0
+    complete: bool = False
+    offset: int = 0
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        length = len(self.actions)
+        expected: dict[str, tuple[Any, int]] = {
+            "actions": (np.int64, length),
+            "rewards": (np.float64, length),
+            "terminations": (np.bool_, length),
+            "truncations": (np.bool_, length),
+            "lives": (np.int32, length + 1),
+        }
+        for name, (dtype, size) in expected.items():
+            array = getattr(self, name)
+            if array.dtype != dtype or array.shape != (size,):
+                raise InvalidDemoError(f"{name}: expected {np.dtype(dtype)} {(size,)}, got {array.dtype} {array.shape}")
+        if length == 0:
+            raise InvalidDemoError("actions: a demo needs at least one step")
+        if len(self.observations) != length + 1 or self.observations.dtype.kind not in "uif":
+            raise InvalidDemoError(
+                f"observations: expected numbers of shape ({length + 1}, ...), "
+                f"got {self.observations.dtype} {self.observations.shape}"
+            )
+        for name in ("rewards", "observations"):
+            array = getattr(self, name)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise InvalidDemoError(f"{name}: holds NaN or infinite values")
+        if self.actions.min() < 0:
+            raise InvalidDemoError(f"actions: negative at step {int(np.argmin(self.actions))}")
+        if self.terminations[:-1].any() or self.truncations[:-1].any():
+            raise InvalidDemoError("terminations, truncations: true before the last step")
+        if self.origin not in ORIGINS:
+            raise InvalidDemoError(f"origin: {self.origin!r} is not one of {', '.join(ORIGINS)}")
+        if self.offset < 0:
+            raise InvalidDemoError(f"offset: {self.offset} is negative")
+        steps = [snapshot.step for snapshot in self.snapshots]
+        if steps != sorted(set(steps)) or (steps and not 0 <= steps[0] <= steps[-1] <= length):
+            raise InvalidDemoError(f"snapshots: steps must increase within 0..{length}")
+        if self.offset > 0 and (not steps or steps[0] != 0):
+            raise InvalidDemoError("snapshots: a demo that begins after the reset needs one at step 0")
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """f64 (T+1,): the score gathered before each step; the last entry is the whole return."""
+        return np.concatenate([[0.0], np.cumsum(self.rewards)])
+
+    @property
+    def score(self) -> float:
+        return float(self.rewards.sum())
+
+    @property
+    def reset_step(self) -> int:
+        """The game's own reset on the demo's time line: 0, or negative where the demo begins later."""
+        return -self.offset
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of what makes this demo this demo: the game, the seed, every action and every reward."""
+        identity = [self.simulator.env_id, dict(self.simulator.kwargs), self.simulator.rom_md5, self.seed, self.offset]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+        digest.update(self.actions.astype("<i8").tobytes())
+        digest.update(self.rewards.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def snapshot_before(self, step: int) -> Snapshot | None:
+        """The latest snapshot at or before ``step``; None where only the game's own reset lies before."""
+        candidates = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
+        return candidates[-1] if candidates else None
+
+    def trim(self, end: int) -> Demo:
+        """The demo's first ``end`` steps, restorable on their own.
+
+        Raises:
+            InvalidDemoError: ``end`` is not within 1..T.
+        """
+        if not 1 <= end <= len(self):
+            raise InvalidDemoError(f"trim: end {end} is not within 1..{len(self)}")
+        return replace(
+            self,
+            actions=self.actions[:end],
+            rewards=self.rewards[:end],
+            terminations=self.terminations[:end],
+            truncations=self.truncations[:end],
+            observations=self.observations[: end + 1],
+            lives=self.lives[: end + 1],
+            snapshots=tuple(snapshot for snapshot in self.snapshots if snapshot.step <= end),
+            complete=self.complete and end == len(self),
+        )

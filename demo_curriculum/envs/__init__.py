@@ -1,0 +1,7 @@
+"""Gymnasium's side: agent steps on a simulator, episodes that begin inside a demo, many of them at once."""
+
+from demo_curriculum.envs.demo_start import DemoStart
+from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
+from demo_curriculum.envs.vector import DemoStartVectorEnv
+
+__all__ = ["DemoStart", "DemoStartVectorEnv", "SimulatorEnv", "StartCache"]

@@ -1,0 +1,90 @@
+"""Running statistics as buffers: they travel with ``state_dict``, and only an explicit call changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningMoments(nn.Module):
+    """Mean and standard deviation of everything ever given to ``update``; calling it whitens, and never learns.
+
+    Merging batches follows Chan, Golub & LeVeque (1979). Statistics are f64, results f32.
+
+    Args:
+        shape: of one observation.
+        clip: whitened values are clipped to ±clip.
+        least_std: what constant components are divided by instead of 0.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, shape: Sequence[int], *, clip: float = 5.0, least_std: float = 1e-4) -> None:
+        super().__init__()
+        self.clip = clip
+        self.least_std = least_std
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(tuple(shape), dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(tuple(shape), dtype=torch.float64))
+
+    @property
+    def std(self) -> Tensor:
+        """f32, ``shape``; 1 before the first update."""
+        if self.count == 0:
+            return torch.ones_like(self.mean, dtype=torch.float32)
+        return (self.squares / self.count).sqrt().clamp_min(self.least_std).float()
+
+    @torch.no_grad()
+    def update(self, batch: Tensor) -> None:
+        """Takes in ``batch`` (B, *shape)."""
+        batch = batch.to(torch.float64)
+        count = batch.shape[0]
+        if count == 0:
+            return
+        mean = batch.mean(dim=0)
+        squares = ((batch - mean) ** 2).sum(dim=0)
+        total = self.count + count
+        delta = mean - self.mean
+        self.squares += squares + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count.copy_(total)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """(B, *shape) of any number type -> f32, whitened and clipped."""
+        return ((batch.float() - self.mean.float()) / self.std).clamp(-self.clip, self.clip)
+
+
+class ReturnScale(nn.Module):
+    """Divides rewards by the running standard deviation of their discounted sum, as RND's bonuses are scaled.
+
+    ``R <- gamma R + r`` per environment, forward *along time* and never reset; no mean is subtracted (Burda et al.
+    2018, section 2.4; openai/random-network-distillation, ``RewardForwardFilter``).
+
+    Args:
+        num_envs: N.
+        gamma: per step.
+    """
+
+    running: Tensor
+
+    def __init__(self, num_envs: int, *, gamma: float) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("running", torch.zeros(num_envs, dtype=torch.float64))
+        self.moments = RunningMoments(())
+
+    @torch.no_grad()
+    def update(self, rewards: Tensor) -> None:
+        """Takes in ``rewards`` (T, N), time first."""
+        sums = []
+        for row in rewards.to(torch.float64):
+            self.running = self.gamma * self.running + row
+            sums.append(self.running)
+        self.moments.update(torch.cat(sums))
+
+    def forward(self, rewards: Tensor) -> Tensor:
+        return rewards / self.moments.std

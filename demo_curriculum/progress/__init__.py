@@ -1,0 +1,1 @@
+"""The progress log of a run, and the views made from it."""

@@ -1,0 +1,169 @@
+"""What a run's records look like on a terminal: the state of the climb, as a block and as a line."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from demo_curriculum.progress.log import Record
+
+UNKNOWN = "–"
+SPEED_WINDOW = 120.0
+"""Seconds of training from which the frontier's recent speed is taken."""
+
+
+def percent(rate: float | None) -> str:
+    return UNKNOWN if rate is None else f"{100 * rate:.0f} %"
+
+
+def duration(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def headline(run: Mapping[str, Any]) -> str:
+    """The game and its demos: ``ALE/MontezumaRevenge-v5, demo of 380 steps, score 100``."""
+    demos = [f"demo of {demo['length']:,} steps, score {demo['score']:g}" for demo in run["demos"]]
+    return ", ".join([run["demos"][0]["env_id"], *demos[:3], *(["…"] if demos[3:] else [])])
+
+
+def protocol(run: Mapping[str, Any]) -> str:
+    """How it is played and trained: ``ram observations, frame skip 4, sticky actions 0.25, adaptive rule, seed 0``."""
+    played = run["protocol"]
+    parts = [
+        f"{played['observation']} observations" if "observation" in played else "",
+        f"frame skip {played['frame_skip']}" if "frame_skip" in played else "",
+        f"sticky actions {played['sticky']:g}" if "sticky" in played else "",
+        f"{run['rule']} rule",
+        f"seed {run['seed']}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def demo_bar(demo: Mapping[str, Any], frontier: float, width: int) -> Text:
+    """The demo from its beginning to its end, ``width`` characters: rewards, the frontier, what lies behind it.
+
+    Args:
+        demo: an entry of the run record's ``demos``.
+        frontier: the earliest start trained, a demo step.
+    """
+
+    def cell(step: float) -> int:
+        return min(int(step * width / demo["length"]), width - 1)
+
+    at = cell(frontier)
+    cells = [("─", "dim")] * at + [("━", "green")] * (width - at)
+    for step, reward in demo["rewards"]:
+        cells[cell(step)] = ("●", "yellow" if reward > 0 else "red")
+    cells[at] = ("┃", "bold")
+    return Text.assemble(*cells)
+
+
+class ClimbView:
+    """The state of a climb as its records tell it; rich can print it.
+
+    Args:
+        run: the ``run`` record.
+        kept_events: how many of the last moves and messages are shown.
+    """
+
+    def __init__(self, run: Mapping[str, Any], *, kept_events: int = 6) -> None:
+        self.run = run
+        self.latest: Record | None = None
+        self._events: deque[Text] = deque(maxlen=kept_events)
+        self._recent: deque[tuple[float, float]] = deque()
+
+    def add(self, record: Record) -> None:
+        """Takes in the next record; kinds that change nothing visible are passed over."""
+        if record["kind"] == "update":
+            # Most updates see no episode end that began at the reset; the last known score stays on show.
+            shown = None if self.latest is None else self.latest["score"]
+            self.latest = {**record, "score": shown if record["score"] is None else record["score"]}
+            self._recent.append((record["seconds"], sum(record["frontiers"])))
+            while self._recent[0][0] < record["seconds"] - SPEED_WINDOW:
+                self._recent.popleft()
+        elif record["kind"] == "move":
+            self._events.append(self._move(record))
+        elif record["kind"] in ("resume", "end"):
+            self.message(f"{record['kind']}: {record['reason']}")
+
+    def message(self, text: str) -> None:
+        self._events.append(Text(text))
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until every frontier is 0 at its recent speed; None while it does not move."""
+        if not self._recent:
+            return None
+        (began, before), (now, left) = self._recent[0], self._recent[-1]
+        if left == 0:
+            return 0.0
+        return left * (now - began) / (before - left) if before > left and now > began else None
+
+    def line(self) -> str:
+        """The state on one line, for logs and pipes."""
+        if self.latest is None:
+            return "no update yet"
+        update, demos = self.latest, self.run["demos"]
+        frontiers = ", ".join(_position(demo, at) for demo, at in zip(demos, update["frontiers"], strict=True))
+        ties, from_reset = (", ".join(map(percent, update[name])) for name in ("tie_rate", "reset_tie_rate"))
+        return (
+            f"{duration(update['seconds'])}  {update['agent_steps']:,} agent steps  "
+            f"{update['steps_per_second']:,.0f}/s  frontier {frontiers}  ties {ties}  from reset {from_reset}  "
+            f"score {_number(update['score'])}  ETA {duration(self.eta)}"
+        )
+
+    def bars(self, width: int) -> list[Text]:
+        """One bar a demo, ``width`` characters wide."""
+        demos = self.run["demos"]
+        frontiers = [demo["length"] for demo in demos] if self.latest is None else self.latest["frontiers"]
+        return [demo_bar(demo, frontier, width) for demo, frontier in zip(demos, frontiers, strict=True)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(headline(self.run), style="bold")
+        yield Text(protocol(self.run), style="dim")
+        yield from self.bars(min(options.max_width, 100))
+        yield self._figures()
+        yield from self._events
+
+    def _figures(self) -> Table:
+        table = Table.grid(padding=(0, 3))
+        if self.latest is None:
+            table.add_row("the first update is under way")
+            return table
+        update = self.latest
+        for index, demo in enumerate(self.run["demos"]):
+            table.add_row(
+                f"frontier {_position(demo, update['frontiers'][index])}",
+                f"ties there {percent(update['tie_rate'][index])}",
+                f"ties from the reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
+                f"score {_number(update['score'])}" if index == 0 else "",
+            )
+        table.add_row(
+            f"{update['agent_steps']:,} agent steps",
+            f"{update['steps_per_second']:,.0f}/s",
+            f"{duration(update['seconds'])} trained",
+            f"ETA {duration(self.eta)}",
+        )
+        return table
+
+    def _move(self, record: Record) -> Text:
+        tied = f" at {percent(record['tie_rate'])} ties" if record.get("tie_rate") is not None else ""
+        trials = f" of {record['trials']:,}" if tied and record.get("trials") is not None else ""
+        text = (
+            f"update {record['update']:,}: {record['reason']} {record['before']:,} → {record['after']:,}{tied}{trials}"
+        )
+        return Text(text, style="red" if record["reason"] == "retreat" else "")
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.1f}"
+
+
+def _position(demo: Mapping[str, Any], frontier: float) -> str:
+    return f"{frontier:,} of {demo['length']:,}"

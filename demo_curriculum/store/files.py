@@ -1,0 +1,67 @@
+"""Files that are read only when they are what they seem, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from demo_curriculum.errors import DemoCurriculumError
+
+
+class StoreError(DemoCurriculumError):
+    """A file that cannot be read as what it should be, or cannot be written."""
+
+
+def check_regular_file(path: Path, *, max_bytes: int) -> None:
+    """Refuses what would hang or flood a reader: a missing file, a pipe, a device, a folder, a huge file.
+
+    Raises:
+        StoreError: with the path and the reason.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"{path}: cannot be read: {reason}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{path}: is not a regular file")
+    if status.st_size > max_bytes:
+        raise StoreError(f"{path}: has {status.st_size:,} bytes, more than the {max_bytes:,} that are read")
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises:
+    StoreError: there is something at ``path``.
+    """
+    if os.path.lexists(path):
+        raise StoreError(f"{path}: exists already; choose another name, or overwrite it")
+
+
+def write_file(path: Path, content: bytes, *, overwrite: bool) -> None:
+    """Writes beside ``path``, then renames: at every moment there is the old file, whole, or the new one, whole.
+
+    Raises:
+        StoreError: ``path`` exists and ``overwrite`` is false, or the disk refused; what was there is as before.
+    """
+    if not overwrite:
+        refuse_existing(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite:
+            refuse_existing(path)
+        os.replace(temporary, path)
+        # The rename itself is only safe from a power cut once the folder is on the disk.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

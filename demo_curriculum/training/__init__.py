@@ -1,0 +1,1 @@
+"""Learning: policies, returns, rollouts, PPO, and the trainer that puts them together."""

@@ -1,0 +1,148 @@
+"""How a policy does from the game's own reset, which is the only score that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from demo_curriculum.envs import SimulatorEnv
+from demo_curriculum.simulators import Simulator
+from demo_curriculum.training.policy import Policy
+
+ProtocolName = Literal["deterministic", "noop", "sticky", "epsilon"]
+
+BATCH = 16
+
+
+class Protocol(NamedTuple):
+    """What stands between the policy and the game.
+
+    Attributes:
+        sticky: probability per frame that the previous action is played again (Machado et al. 2018).
+        noop_max: no-ops after the reset, 0..noop_max uniform (Mnih et al. 2015).
+        epsilon: probability per agent step of a uniformly random action instead of the policy's.
+    """
+
+    sticky: float = 0.0
+    noop_max: int = 0
+    epsilon: float = 0.0
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "deterministic": Protocol(),
+    "noop": Protocol(noop_max=30),
+    "sticky": Protocol(sticky=0.25),
+    "epsilon": Protocol(epsilon=0.01),
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of episodes from the game's own reset; every episode begun is counted.
+
+    Attributes:
+        scores: f64 (episodes,), raw returns.
+        lengths: i64 (episodes,), agent steps.
+        frames: demo steps (Atari: emulator frames) of all episodes together.
+    """
+
+    scores: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    frames: int
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
+
+    @property
+    def iqm(self) -> float:
+        """Interquartile mean: the mean of the middle half (Agarwal et al. 2021); ends count by their share."""
+        ordered = np.sort(self.scores)
+        count = len(ordered)
+        low, high = count / 4, 3 * count / 4
+        edges = np.clip(np.arange(count + 1), low, high)
+        weights = np.diff(edges)
+        return float((weights * ordered).sum() / weights.sum())
+
+    def ties(self, target: float) -> float:
+        """Share of episodes whose score is at least ``target``."""
+        return float((self.scores >= target).mean())
+
+
+def evaluate(
+    policy: Policy,
+    make_simulator: Callable[[], Simulator],
+    *,
+    protocol: Protocol,
+    episodes: int,
+    max_steps: int,
+    frame_skip: int,
+    stack: int,
+    seed: int,
+    on_episode: Callable[[], None] | None = None,
+) -> Evaluation:
+    """Plays ``episodes`` from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps."""
+    envs = [
+        SimulatorEnv(
+            make_simulator(),
+            frame_skip=frame_skip,
+            stack=stack,
+            sticky=protocol.sticky,
+            noop_max=protocol.noop_max,
+        )
+        for _ in range(min(BATCH, episodes))
+    ]
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    seeds = np.random.SeedSequence(seed).generate_state(episodes)
+    results = [
+        _play(policy, env_batch, own, protocol, max_steps, generator, rng, on_episode)
+        for env_batch, own in _batches(envs, seeds)
+    ]
+    return Evaluation(
+        np.concatenate([scores for scores, _ in results]),
+        np.concatenate([lengths for _, lengths in results]),
+        sum(env.frames for env in envs),
+    )
+
+
+def _batches(envs: Sequence[SimulatorEnv], seeds: NDArray[Any]) -> list[tuple[Sequence[SimulatorEnv], list[int]]]:
+    return [
+        (envs[: len(seeds) - begin], seeds[begin : begin + len(envs)].tolist())
+        for begin in range(0, len(seeds), len(envs))
+    ]
+
+
+def _play(
+    policy: Policy,
+    envs: Sequence[SimulatorEnv],
+    seeds: Sequence[int],
+    protocol: Protocol,
+    max_steps: int,
+    generator: torch.Generator,
+    rng: np.random.Generator,
+    on_episode: Callable[[], None] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """One episode in each environment; scores and lengths."""
+    observations = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
+    scores, lengths = np.zeros(len(envs)), np.zeros(len(envs), np.int64)
+    playing = list(range(len(envs)))
+    while playing:
+        actions = policy.act(torch.from_numpy(observations[playing]), generator).action.numpy()
+        random = rng.random(len(playing)) < protocol.epsilon
+        for index, action, at_random in zip(list(playing), actions, random, strict=True):
+            env = envs[index]
+            chosen = int(rng.integers(env.simulator.action_count)) if at_random else int(action)
+            observations[index], reward, over, _, _ = env.step(chosen)
+            scores[index] += reward
+            lengths[index] += 1
+            if over or lengths[index] >= max_steps:
+                playing.remove(index)
+                if on_episode is not None:
+                    on_episode()
+    return scores, lengths

@@ -1,0 +1,57 @@
+"""The demos' own (observation, action) pairs, in the form in which the agent would meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from demo_curriculum.demo import Demo
+
+Success = Callable[[int, NDArray[np.int64]], NDArray[np.float64]]
+
+
+def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int64]:
+    """For each demo step the action that the demonstrator plays most often in the next ``frame_skip``; first on ties."""
+    padded = np.concatenate([actions, np.repeat(actions[-1:], frame_skip - 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, frame_skip)
+    votes = (windows[:, :, None] == windows[:, None, :]).sum(axis=2)
+    return np.asarray(windows[np.arange(len(actions)), votes.argmax(axis=1)])
+
+
+class DemoPairs:
+    """Draws pairs from behind each demo's frontier, weighted by how badly the agent does from there.
+
+    Args:
+        demos: with observations of the kind that the policy sees.
+        stack, frame_skip: as the environment's.
+    """
+
+    def __init__(self, demos: Sequence[Demo], *, stack: int, frame_skip: int) -> None:
+        self._observations = [demo.observations for demo in demos]
+        self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
+        self._back = np.arange(stack - 1, -1, -1) * frame_skip
+
+    def sample(
+        self, count: int, frontiers: Sequence[int], success: Success, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations (count, stack, ...), actions i64 (count,), and weights f32 (count,), 1 - success."""
+        spans = np.array([len(actions) - max(frontier, 0) for actions, frontier in zip(self._actions, frontiers)])
+        chosen = rng.choice(len(spans), size=count, p=spans / spans.sum())
+        observations: list[NDArray[Any]] = []
+        actions, weights = [], []
+        for demo in range(len(spans)):
+            length = len(self._actions[demo])
+            steps = rng.integers(max(frontiers[demo], 0), length, size=int((chosen == demo).sum()))
+            observations.append(self._observations[demo][np.maximum(steps[:, None] - self._back, 0)])
+            actions.append(self._actions[demo][steps])
+            weights.append(1.0 - success(demo, steps))
+        return (
+            torch.from_numpy(np.concatenate(observations)),
+            torch.from_numpy(np.concatenate(actions)),
+            torch.from_numpy(np.concatenate(weights)).float(),
+        )

@@ -1,0 +1,127 @@
+"""Actor-critics: an MLP for vectors, a CNN for pixels, each with two value heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from demo_curriculum.moments import RunningMoments
+
+# Bytes that never changed in the demo say nothing of their scale; one unit is the smallest change there can be.
+LEAST_STD = 1.0
+
+
+class Prediction(NamedTuple):
+    """What a policy makes of B observations: logits (B, A), value_ext (B,), value_int (B,)."""
+
+    logits: Tensor
+    value_ext: Tensor
+    value_int: Tensor
+
+
+class Decision(NamedTuple):
+    """Sampled actions i64 (B,), their log probabilities (B,), and both values (B,)."""
+
+    action: Tensor
+    log_prob: Tensor
+    value_ext: Tensor
+    value_int: Tensor
+
+
+class Policy(nn.Module):
+    """Two streams of value over one body.
+
+    Args:
+        observation_shape: (stack, features) or (stack, height, width).
+        action_count: A.
+        hidden: width of the two hidden layers of the MLP.
+    """
+
+    def __init__(self, observation_shape: Sequence[int], action_count: int, *, hidden: int = 256) -> None:
+        super().__init__()
+        stack, *frame = observation_shape
+        if len(frame) == 1:
+            self.body: nn.Module = VectorBody(stack, frame[0], hidden)
+            width = hidden
+        elif len(frame) == 2:
+            self.body = PixelBody(stack, frame[0], frame[1])
+            width = PixelBody.WIDTH
+        else:
+            raise ValueError(f"observations of shape {tuple(frame)}: expected (features,) or (height, width)")
+        self.actor = orthogonal(nn.Linear(width, action_count), 0.01)
+        self.critic = orthogonal(nn.Linear(width, 2), 1.0)
+
+    @torch.no_grad()
+    def observe(self, frames: Tensor) -> None:
+        """Takes single frames (B, ...) into the statistics that observations are whitened with."""
+        if isinstance(self.body, VectorBody):
+            self.body.moments.update(frames)
+
+    def forward(self, observations: Tensor) -> Prediction:
+        features = self.body(observations)
+        values = self.critic(features)
+        return Prediction(self.actor(features), values[:, 0], values[:, 1])
+
+    @torch.no_grad()
+    def act(self, observations: Tensor, generator: torch.Generator) -> Decision:
+        logits, value_ext, value_int = self(observations)
+        log_probs = logits.log_softmax(dim=1)
+        action = torch.multinomial(log_probs.exp(), 1, generator=generator)
+        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], value_ext, value_int)
+
+
+class VectorBody(nn.Module):
+    """Whitens the latest vector, adds its difference to the one before (a velocity), then two tanh layers."""
+
+    def __init__(self, stack: int, features: int, hidden: int) -> None:
+        super().__init__()
+        self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD)
+        inputs = features * min(stack, 2)
+        self.layers = nn.Sequential(
+            orthogonal(nn.Linear(inputs, hidden), 2**0.5),
+            nn.Tanh(),
+            orthogonal(nn.Linear(hidden, hidden), 2**0.5),
+            nn.Tanh(),
+        )
+
+    def forward(self, observations: Tensor) -> Tensor:
+        latest = self.moments(observations[:, -1])
+        if observations.shape[1] > 1:
+            change = (observations[:, -1].float() - observations[:, -2].float()) / self.moments.std
+            latest = torch.cat([latest, change.clamp(-self.moments.clip, self.moments.clip)], dim=1)
+        return self.layers(latest)  # type: ignore[no-any-return]
+
+
+class PixelBody(nn.Module):
+    """The convolutions of Mnih et al. (2015) on stacked grey frames."""
+
+    WIDTH = 512
+
+    def __init__(self, stack: int, height: int, width: int) -> None:
+        super().__init__()
+        convolutions = nn.Sequential(
+            orthogonal(nn.Conv2d(stack, 32, 8, 4), 2**0.5),
+            nn.ReLU(),
+            orthogonal(nn.Conv2d(32, 64, 4, 2), 2**0.5),
+            nn.ReLU(),
+            orthogonal(nn.Conv2d(64, 64, 3, 1), 2**0.5),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with torch.no_grad():
+            flat = convolutions(torch.zeros(1, stack, height, width)).shape[1]
+        self.layers = nn.Sequential(convolutions, orthogonal(nn.Linear(flat, self.WIDTH), 2**0.5), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layers(observations.float() / 255.0)  # type: ignore[no-any-return]
+
+
+def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> nn.Module:
+    """Orthogonal weights and no bias, the usual beginning of a PPO network (Huang et al. 2022, detail 2)."""
+    nn.init.orthogonal_(layer.weight, gain)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

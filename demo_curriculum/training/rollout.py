@@ -1,0 +1,92 @@
+"""What T steps of N environments gave, as (T, N, ...) tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from demo_curriculum.demo import Outcome
+from demo_curriculum.training.policy import Decision
+
+
+@dataclass
+class Rollout:
+    """Filled row by row with ``add``, read once it is full.
+
+    Attributes:
+        observations: (T, N, stack, ...), what each action was chosen from.
+        next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
+        rewards: f32 (T, N), raw.
+        terminated, ended: bool (T, N); ended is terminated or truncated.
+        valid: bool (T, N), rows to learn from.
+        final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.
+        outcomes: of the episodes that ended.
+    """
+
+    observations: Tensor
+    next_frames: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    values_ext: Tensor
+    values_int: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    ended: Tensor
+    valid: Tensor
+    outcomes: list[Outcome] = field(default_factory=list)
+    _final: list[NDArray[Any]] = field(default_factory=list)
+    _row: int = 0
+
+    @classmethod
+    def empty(cls, steps: int, num_envs: int, observation_shape: Sequence[int], dtype: torch.dtype) -> Rollout:
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros((steps, num_envs, *shape), dtype=dtype)
+
+        return cls(
+            observations=zeros(*observation_shape, dtype=dtype),
+            next_frames=zeros(*observation_shape[1:], dtype=dtype),
+            actions=zeros(dtype=torch.int64),
+            log_probs=zeros(),
+            values_ext=zeros(),
+            values_int=zeros(),
+            rewards=zeros(),
+            terminated=zeros(dtype=torch.bool),
+            ended=zeros(dtype=torch.bool),
+            valid=zeros(dtype=torch.bool),
+        )
+
+    def add(
+        self,
+        observations: Tensor,
+        decision: Decision,
+        rewards: NDArray[np.float64],
+        terminations: NDArray[np.bool_],
+        truncations: NDArray[np.bool_],
+        infos: dict[str, Any],
+    ) -> None:
+        """Takes one step of a ``DemoStartVectorEnv``, with the observations and the decision that led to it."""
+        row, self._row = self._row, self._row + 1
+        next_observations: NDArray[Any] = infos["next_observations"]
+        ended = terminations | truncations
+        self.observations[row] = observations
+        self.next_frames[row] = torch.from_numpy(next_observations[:, -1])
+        self.actions[row], self.log_probs[row] = decision.action, decision.log_prob
+        self.values_ext[row], self.values_int[row] = decision.value_ext, decision.value_int
+        self.rewards[row] = torch.from_numpy(rewards)
+        self.terminated[row] = torch.from_numpy(terminations)
+        self.ended[row] = torch.from_numpy(ended)
+        self.valid[row] = torch.from_numpy(infos["valid"])
+        self.outcomes.extend(infos["outcomes"])
+        self._final.extend(next_observations[ended])
+
+    @property
+    def final_observations(self) -> Tensor:
+        if not self._final:
+            return self.observations[:0, 0]
+        return torch.from_numpy(np.stack(self._final))

@@ -1,0 +1,228 @@
+"""A run directory: what a run is made of, where it stands, and how it goes on.
+
+``config.json`` (settings, demos with fingerprints, versions, git revision), ``progress.jsonl``, ``checkpoints/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demo_curriculum.curriculum import Timeline, make_curriculum
+from demo_curriculum.demo import Demo
+from demo_curriculum.envs import DemoStart, DemoStartVectorEnv, SimulatorEnv, StartCache
+from demo_curriculum.errors import DemoCurriculumError, MismatchError
+from demo_curriculum.rnd import RandomNetworkDistillation
+from demo_curriculum.simulators import Simulator, make_simulator
+from demo_curriculum.simulators.playback import replay_demo
+from demo_curriculum.training.checkpoint import load_latest
+from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.policy import LEAST_STD, Policy
+from demo_curriculum.training.returns import reward_scale
+from demo_curriculum.training.trainer import Trainer
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What ``config.json`` says.
+
+    Attributes:
+        demos: one entry each: env_id, kwargs, length, offset, score, fingerprint, rewards as [step, reward] pairs.
+        versions: of python, torch, gymnasium, numpy, ale-py and this package; torch threads; git revision.
+    """
+
+    config: TrainConfig
+    demos: list[dict[str, Any]]
+    versions: dict[str, str]
+
+    @property
+    def env_id(self) -> str:
+        return str(self.demos[0]["env_id"])
+
+    def write(self, folder: Path) -> None:
+        """Makes ``folder`` a run directory."""
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {"config": self.config.to_json(), "demos": self.demos, "versions": self.versions}
+        temporary = folder / f".{CONFIG}-{os.getpid()}"
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(folder / CONFIG)
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Raises DemoCurriculumError where ``folder`` is not a run directory of this version."""
+        path = folder / CONFIG
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            config = TrainConfig.from_json(document["config"])
+            return cls(config, list(document["demos"]), dict(document["versions"]))
+        except FileNotFoundError:
+            raise DemoCurriculumError(f"{folder} is not a run directory: it has no {CONFIG}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DemoCurriculumError(f"{path} cannot be read: {error!r}") from error
+
+
+def describe(demos: Sequence[Demo], config: TrainConfig) -> Run:
+    """The run that training ``demos`` with ``config`` here and now would be."""
+    described = [
+        {
+            "env_id": demo.simulator.env_id,
+            "kwargs": dict(demo.simulator.kwargs),
+            "length": len(demo),
+            "offset": demo.offset,
+            "score": demo.score,
+            "fingerprint": demo.fingerprint,
+            "rewards": [[int(step), float(demo.rewards[step])] for step in demo.rewards.nonzero()[0]],
+        }
+        for demo in demos
+    ]
+    versions = {name: version(name) for name in ("torch", "gymnasium", "numpy", "ale-py", "demo-curriculum")}
+    versions |= {
+        "python": platform.python_version(),
+        "torch_threads": str(torch.get_num_threads()),
+        "git": _git_revision(),
+    }
+    return Run(config, described, versions)
+
+
+def _git_revision() -> str:
+    """Of the checkout that this package runs from, marked where it has changes; empty where there is none."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""
+
+
+def simulator_for(described: dict[str, Any], config: TrainConfig) -> Simulator:
+    """A simulator for one of a run's demos, with the observations that its policy sees."""
+    kwargs: dict[str, Any] = {}
+    if described["env_id"].startswith("ALE/"):
+        kwargs = {
+            "observation": config.observation,
+            "full_action_space": bool(described["kwargs"].get("full_action_space", False)),
+        }
+    return make_simulator(described["env_id"], **kwargs)
+
+
+def stack_for(simulator: Simulator, config: TrainConfig) -> int:
+    if config.stack:
+        return config.stack
+    return 4 if len(simulator.observation_shape) == 2 else 2
+
+
+def build_trainer(run: Run, demos: Sequence[Demo]) -> Trainer:
+    """A trainer at its beginning.
+
+    The demos are replayed first: that checks them, gives snapshots of the installed simulator's own making (a file's
+    are never trusted), and the observations that this policy would have seen.
+
+    Raises:
+        MismatchError: a demo does not replay on the installed simulator.
+    """
+    config = run.config
+    replayed = []
+    for index, demo in enumerate(demos):
+        comparison = replay_demo(simulator_for(run.demos[index], config), demo)
+        if comparison.rewards:
+            raise MismatchError(
+                f"demo {index} does not replay on the installed simulator: its reward at step "
+                f"{comparison.rewards[0]} differs ({len(comparison.rewards)} in all); see `demo-curriculum verify`"
+            )
+        replayed.append(comparison.replayed)
+    curriculum = make_curriculum(
+        config.rule,
+        [Timeline.of(demo) for demo in demos],
+        **({"workers": config.envs} if config.rule == "openai" else {}),
+    )
+    cache = StartCache()
+
+    def make_env() -> DemoStart:
+        simulator = simulator_for(run.demos[0], config)
+        env = SimulatorEnv(
+            simulator,
+            frame_skip=config.frame_skip,
+            sticky=config.sticky,
+            stack=stack_for(simulator, config),
+            cache=cache,
+        )
+        return DemoStart(
+            env,
+            replayed,
+            curriculum.sample,
+            lag=config.lag,
+            tail=config.tail,
+            end_on_life_loss=config.end_on_life_loss,
+        )
+
+    env = DemoStartVectorEnv(make_env, config.envs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        policy = build_policy(run, env.envs[0].env.simulator)
+        rnd = (
+            RandomNetworkDistillation(env.envs[0].env.simulator.observation_shape, least_std=LEAST_STD)
+            if config.rnd
+            else None
+        )
+    return Trainer(
+        env=env,
+        demos=replayed,
+        curriculum=curriculum,
+        policy=policy,
+        rnd=rnd,
+        steps=config.steps,
+        epochs=config.epochs,
+        minibatches=config.minibatches,
+        lr=config.lr,
+        gamma=config.gamma,
+        gamma_int=config.gamma_int,
+        lam=config.lam,
+        clip=config.clip,
+        entropy=config.entropy,
+        reward=config.reward,
+        reward_scale=reward_scale(demos, gamma=config.gamma, frame_skip=config.frame_skip),
+        bonus_weight=config.bonus_weight,
+        imitation=config.imitation_weight,
+        seed=config.seed,
+    )
+
+
+def build_policy(run: Run, simulator: Simulator) -> Policy:
+    """An untrained policy of the run's shape."""
+    shape = (stack_for(simulator, run.config), *simulator.observation_shape)
+    return Policy(shape, simulator.action_count, hidden=run.config.hidden)
+
+
+def load_policy(folder: Path) -> tuple[Run, Policy, int, int]:
+    """A run's policy from its newest whole checkpoint, with the update and the agent steps it was saved after.
+
+    Raises:
+        DemoCurriculumError: not a run directory, or nothing was saved yet.
+    """
+    run = Run.read(folder)
+    state = load_latest(folder / "checkpoints", lambda text: print(f"warning: {text}", file=sys.stderr))
+    if state is None:
+        raise DemoCurriculumError(f"{folder} has no checkpoint yet; run `demo-curriculum train` for a while first")
+    policy = build_policy(run, simulator_for(run.demos[0], run.config))
+    policy.load_state_dict(state["trainer"]["policy"])
+    return run, policy, int(state["trainer"]["update"]), int(state["trainer"]["agent_steps"])

@@ -1,0 +1,251 @@
+"""One sitting of training: begins or goes on with a run directory, logs, saves, and stops when told."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from demo_curriculum.demo import Demo
+from demo_curriculum.errors import DemoCurriculumError, UsageError
+from demo_curriculum.progress.log import ProgressLog, Record, truncate_after
+from demo_curriculum.progress.tensorboard import TensorBoardWriter
+from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
+from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
+from demo_curriculum.training.trainer import Trainer, UpdateReport
+
+Reason = Literal["frontier", "time limit", "agent steps", "interrupted"]
+
+BUCKETS_EVERY = 10
+
+
+class Display(Protocol):
+    """What shows a run while it runs."""
+
+    def update(self, record: Record) -> None: ...
+    def move(self, record: Record) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop.
+
+    Attributes:
+        until_frontier: stop once every frontier is there or earlier; at 0, also once the game's own reset is tied in
+            the share of episodes that the curriculum asks for. None goes on for ever.
+        seconds: wall-clock of this sitting.
+        agent_steps: of the whole run.
+    """
+
+    until_frontier: int | None = 0
+    seconds: float | None = None
+    agent_steps: int | None = None
+
+
+def open_run(folder: Path, demos: Sequence[Demo], config: TrainConfig) -> tuple[Run, bool]:
+    """The run in ``folder``, made now if there is none; and whether it was there already.
+
+    Raises:
+        DemoCurriculumError: it is a run of other demos, or with another config.
+    """
+    # One thread a process is the fastest where simulators run beside it, and more would give other bits.
+    torch.set_num_threads(1)
+    wanted = describe(demos, config)
+    if not (folder / CONFIG).exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DemoCurriculumError(f"{folder} holds other things than a run; choose another --run-dir")
+        wanted.write(folder)
+        return wanted, False
+    found = Run.read(folder)
+    for index, (mine, theirs) in enumerate(zip(found.demos, wanted.demos, strict=False)):
+        if mine["fingerprint"] != theirs["fingerprint"]:
+            raise DemoCurriculumError(
+                f"{folder} is a run of another demo: its demo {index} has fingerprint {mine['fingerprint'][:12]}…, "
+                f"the one given {theirs['fingerprint'][:12]}…; choose another --run-dir"
+            )
+    if len(found.demos) != len(wanted.demos):
+        raise DemoCurriculumError(f"{folder} is a run of {len(found.demos)} demos, not {len(wanted.demos)}")
+    stored, given = found.config.to_json(), config.to_json()
+    changed = [
+        f"--{name.replace('_', '-')} {value}, not {given[name]}"
+        for name, value in stored.items()
+        if value != given[name]
+    ]
+    if changed:
+        raise UsageError(
+            f"{folder} was begun with {'; '.join(changed)}; a run keeps its config: choose another --run-dir"
+        )
+    return found, True
+
+
+def train(
+    folder: Path,
+    run: Run,
+    demos: Sequence[Demo],
+    *,
+    limits: Limits,
+    display: Display,
+    checkpoint_every: float = 60.0,
+    tensorboard: bool = False,
+) -> Reason:
+    """Trains until a limit is met or SIGINT or SIGTERM arrives, and saves; returns why it stopped.
+
+    A run that has checkpoints goes on from the newest whole one, and then equals a run that was never interrupted.
+
+    Args:
+        checkpoint_every: seconds.
+        tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
+    """
+    began = time.monotonic()
+    trainer = build_trainer(run, demos)
+    checkpoints, log_path = folder / "checkpoints", folder / "progress.jsonl"
+    state = load_latest(checkpoints, display.message)
+    earlier = 0.0
+    if state is not None:
+        trainer.load_state_dict(state["trainer"])
+        earlier = float(state["seconds"])
+        truncate_after(log_path, trainer.update)
+    else:
+        log_path.unlink(missing_ok=True)
+
+    def save() -> None:
+        seconds = earlier + time.monotonic() - began
+        save_checkpoint(checkpoints, trainer.update, {"trainer": trainer.state_dict(), "seconds": seconds})
+
+    events = TensorBoardWriter(folder / "tensorboard", resume_at=trainer.agent_steps) if tensorboard else nullcontext()
+    with ProgressLog(log_path) as log, events as writer, _stop_requests() as stop:
+        if state is None:
+            log.write(run_record(run))
+            save()
+        else:
+            log.write({"kind": "resume", "update": trainer.update, "reason": "resumed from a checkpoint"})
+            display.message(f"going on from update {trainer.update}, {trainer.agent_steps:,} agent steps")
+        reason = _reached(trainer, limits, time.monotonic() - began, stop)
+        saved, ticked, steps = time.monotonic(), time.monotonic(), trainer.agent_steps
+        updates = trainer.updates()
+        while reason is None:
+            report = next(updates)
+            now = time.monotonic()
+            records = _records(trainer, report, earlier + now - began, (report.agent_steps - steps) / (now - ticked))
+            ticked, steps = now, report.agent_steps
+            for record in records:
+                log.write(record)
+                if record["kind"] == "move":
+                    display.move(record)
+                elif record["kind"] == "update":
+                    display.update(record)
+                    if writer is not None:
+                        writer.write(record)
+            reason = _reached(trainer, limits, now - began, stop)
+            if reason is None and now - saved >= checkpoint_every:
+                save()
+                saved = time.monotonic()
+        log.write({"kind": "end", "update": trainer.update, "reason": reason})
+        save()
+    return reason
+
+
+def run_record(run: Run) -> Record:
+    """The progress log's first line."""
+    config = run.config
+    return {
+        "kind": "run",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "demos": run.demos,
+        "protocol": {
+            "sticky": config.sticky,
+            "frame_skip": config.frame_skip,
+            "observation": config.observation,
+            "end_on_life_loss": config.end_on_life_loss,
+            "rnd": config.rnd,
+            "imitation": config.imitation_weight,
+        },
+        "rule": config.rule,
+        "seed": config.seed,
+        "versions": run.versions,
+    }
+
+
+def _reached(trainer: Trainer, limits: Limits, seconds: float, stop: list[int]) -> Reason | None:
+    if stop:
+        return "interrupted"
+    target = limits.until_frontier
+    if target is not None and (
+        trainer.curriculum.finished if target == 0 else max(trainer.curriculum.frontiers) <= target
+    ):
+        return "frontier"
+    if limits.seconds is not None and seconds >= limits.seconds:
+        return "time limit"
+    if limits.agent_steps is not None and trainer.agent_steps >= limits.agent_steps:
+        return "agent steps"
+    return None
+
+
+def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float) -> list[Record]:
+    """What one update adds to the log."""
+    records: list[Record] = [
+        {"kind": "move", "update": report.update, "agent_steps": report.agent_steps, **move._asdict()}
+        for move in report.moves
+    ]
+    demos = trainer.curriculum.report()["demos"]
+    outcomes = report.outcomes
+    from_reset = [
+        outcome.score
+        for outcome in outcomes
+        if outcome.start.step == trainer.env.envs[0].demos[outcome.start.demo].reset_step
+    ]
+    metrics = dict(report.metrics)
+    if outcomes:
+        metrics["rollout/ep_len_mean"] = float(np.mean([outcome.length for outcome in outcomes]))
+        metrics["rollout/ep_rew_mean"] = float(np.mean([outcome.score for outcome in outcomes]))
+        metrics["rollout/tie_rate"] = float(np.mean([outcome.tied for outcome in outcomes]))
+    records.append(
+        {
+            "kind": "update",
+            "update": report.update,
+            "agent_steps": report.agent_steps,
+            "frames": report.frames,
+            "seconds": round(seconds, 2),
+            "steps_per_second": round(rate, 1),
+            "frontiers": [demo["frontier"] for demo in demos],
+            "tie_rate": [demo["tie_rate"] for demo in demos],
+            "reset_tie_rate": [demo["reset_tie_rate"] for demo in demos],
+            "reset_trials": [demo["reset_trials"] for demo in demos],
+            "score": float(np.mean(from_reset)) if from_reset else None,
+            "metrics": metrics,
+        }
+    )
+    if report.update % BUCKETS_EVERY == 0:
+        records += [
+            {"kind": "buckets", "update": report.update, "demo": index, **buckets._asdict()}
+            for index, buckets in enumerate(trainer.curriculum.buckets())
+        ]
+    return records
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM arrives, in place of their usual effect; a second SIGINT has it."""
+    received: list[int] = []
+
+    def request(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before: dict[int, Any] = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,109 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demo_curriculum.cli.main import main
+from demo_curriculum.store import read_demos
+
+ROOT = Path(__file__).parents[2]
+
+
+def record(path, *arguments, env_id="LockedChain-8"):
+    return main(["record", env_id, "-o", str(path), *arguments])
+
+
+def search(path, *arguments, **kwargs):
+    return record(path, "--search", "--until-score", "1", "--polish-frames", "100", *arguments, **kwargs)
+
+
+def test_a_demo_is_found_and_says_how_to_find_it_again(tmp_path, capsys):
+    path = tmp_path / "chain.h5"
+    assert search(path, "--seed", "3") == 0
+    [demo] = read_demos(path)
+    assert demo.score == 1
+    assert demo.note == "demo-curriculum record LockedChain-8 --search --until-score 1 --polish-frames 100 --seed 3"
+    assert capsys.readouterr().out == f"wrote {path}: 1 points in 8 demo steps\n"
+    again = tmp_path / "again.h5"
+    assert main([*demo.note.split()[1:], "-o", str(again)]) == 0
+    assert read_demos(again)[0].fingerprint == demo.fingerprint
+
+
+def test_an_existing_file_is_refused_before_the_search_and_stays(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "chain.h5"
+    path.write_text("mine")
+    monkeypatch.setattr("demo_curriculum.recording.search.search_demo", lambda *_, **__: pytest.fail("searched"))
+    assert search(path) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+
+
+def test_overwrite_replaces_it(tmp_path):
+    path = tmp_path / "chain.h5"
+    path.write_text("mine")
+    assert search(path, "--overwrite") == 0
+    assert np.array_equal(read_demos(path)[0].rewards, [0] * 7 + [1])
+
+
+@pytest.mark.parametrize("folder", ["missing", "a-file"])
+def test_a_folder_that_takes_no_file_is_found_out_before_the_search(tmp_path, capsys, monkeypatch, folder):
+    (tmp_path / "a-file").touch()
+    monkeypatch.setattr("demo_curriculum.recording.search.search_demo", lambda *_, **__: pytest.fail("searched"))
+    path = tmp_path / folder / "chain.h5"
+    assert search(path) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: cannot be written: ") and error.count("\n") == 1
+
+
+def test_an_unknown_game_is_one_line(tmp_path, capsys):
+    assert search(tmp_path / "x.h5", env_id="Chess-v0") == 1
+    assert "no simulator for 'Chess-v0'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "add --search"),
+        (("--search",), "--until-score POINTS"),
+        (("--search", "--until-score", "0"), "--until-score POINTS"),
+        (("--search", "--until-score", "nan"), "--until-score POINTS"),
+        (("--search", "--until-score", "1", "--time-limit", "soon"), "'soon' is not a duration"),
+        (("--search", "--until-score", "1", "--seed", "-1"), "--seed"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path, capsys, arguments, complaint):
+    assert record(tmp_path / "chain.h5", *arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_time_over_without_the_score_is_exit_code_1_and_writes_nothing(tmp_path, capsys):
+    path = tmp_path / "chain.h5"
+    assert record(path, "--search", "--until-score", "2", "--time-limit", "0.2s") == 1
+    assert "no way to 2 points within 0.2s, the best has 1;" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
+    path = tmp_path / "chain.h5"
+    assert search(path, "--polish-frames", "1000000000", "--time-limit", "0.5s") == 0
+    assert read_demos(path)[0].score == 1
+    assert "ended by the time limit" in capsys.readouterr().out
+
+
+def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
+    path = tmp_path / "chain.h5"
+    command = ["record", "LockedChain-8", "-o", str(path), "--search", "--until-score", "2", "--time-limit", "60s"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo_curriculum", *command], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    line = process.stderr.readline()
+    assert "best so far: 1 points in 8 frames" in line
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(timeout=30) == 130
+    [demo] = read_demos(path)
+    assert demo.score == 1
+    assert "interrupted" in demo.note

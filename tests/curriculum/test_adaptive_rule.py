@@ -1,0 +1,203 @@
+"""The adaptive rule, by hand."""
+
+import numpy as np
+import pytest
+
+from demo_curriculum.curriculum import AdaptiveCurriculum, Move, Timeline
+from demo_curriculum.demo import Outcome, Start
+
+
+def record(curriculum: AdaptiveCurriculum, step: int, ties: int, trials: int = 1, demo: int = 0) -> None:
+    for trial in range(trials):
+        tied = trial < ties
+        curriculum.record(Outcome(Start(demo, step, 0), 0.0, 1, tied, "tie" if tied else "life"))
+
+
+def shares(curriculum: AdaptiveCurriculum, edges: list[int], draws: int = 20_000) -> list[float]:
+    rng = np.random.default_rng(0)
+    steps = [curriculum.sample(rng).step for _ in range(draws)]
+    return (np.histogram(steps, edges)[0] / draws).tolist()
+
+
+def climb_to(curriculum: AdaptiveCurriculum, frontier: int) -> None:
+    """Moves there by winning, in steps of 120 at most."""
+    while curriculum.frontiers[0] > frontier:
+        rate = 32 if curriculum.frontiers[0] - frontier >= 120 else 7
+        record(curriculum, curriculum.frontiers[0] + 1, ties=rate, trials=32)
+        curriculum.advance()
+    assert curriculum.frontiers[0] == frontier
+
+
+def test_it_begins_half_a_window_before_the_last_reward() -> None:
+    assert AdaptiveCurriculum([Timeline(1000, rewards=(100, 699))]).frontiers == (700 - 32,)
+    assert AdaptiveCurriculum([Timeline(1000)]).frontiers == (968,)
+    assert AdaptiveCurriculum([Timeline(1000, rewards=(9,))]).frontiers == (0,)
+    assert AdaptiveCurriculum([Timeline(1)]).frontiers == (0,)
+
+
+@pytest.mark.parametrize(("ties", "stride"), [(7, 20), (16, 60), (25, 60), (26, 120), (32, 120)])
+def test_the_stride_follows_the_tie_rate(ties: int, stride: int) -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    record(curriculum, 970, ties, trials=32)
+    assert curriculum.advance() == [Move(0, 968, 968 - stride, "advance", ties / 32, 32)]
+    # The count starts anew.
+    assert curriculum.advance() == []
+
+
+def test_it_waits_for_enough_trials_and_for_the_threshold() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    record(curriculum, 970, ties=31, trials=31)
+    assert curriculum.advance() == []
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    record(curriculum, 970, ties=6, trials=32)  # 6 / 32 = .1875
+    assert curriculum.advance() == []
+    record(curriculum, 970, ties=1)  # 7 / 33 = .212
+    assert curriculum.advance()[0].after == 948
+
+
+def test_only_the_window_counts_and_only_its_latest_trials() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    climb_to(curriculum, 728)
+    record(curriculum, 727, ties=40, trials=40)
+    record(curriculum, 728 + 64, ties=40, trials=40)
+    assert curriculum.advance() == []
+    record(curriculum, 728, ties=0, trials=100)
+    record(curriculum, 728 + 63, ties=13, trials=13)
+    # 13 of the latest 64 are .203, although 13 of all 113 are .115.
+    assert curriculum.advance() == [Move(0, 728, 708, "advance", 13 / 64, 113)]
+
+
+def test_it_retreats_after_long_failure_to_what_is_not_known_to_fail() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    climb_to(curriculum, 728)
+    # Buckets 47 (752..767) to 49 (784..799) fail, 50 (800..815) ties.
+    for step in (752, 768, 784):
+        record(curriculum, step, ties=0, trials=10)
+    record(curriculum, 800, ties=5, trials=10)
+    record(curriculum, 730, ties=0, trials=169)
+    assert curriculum.advance() == []
+    record(curriculum, 730, ties=0)
+    assert curriculum.advance() == [Move(0, 728, 800, "retreat", 0.0, 200)]
+    # The next advance takes back half of the 72 at most, the one after it twice that.
+    record(curriculum, 801, ties=32, trials=32)
+    assert curriculum.advance()[0].after == 800 - 36
+    record(curriculum, 765, ties=32, trials=32)
+    assert curriculum.advance()[0].after == 764 - 72
+
+
+def test_a_retreat_is_24_to_120_steps_and_never_beyond_the_first_frontier() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    climb_to(curriculum, 728)
+    record(curriculum, 730, ties=0, trials=200)
+    # 752, an untried bucket, is the nearest: 24 steps.
+    assert curriculum.advance()[0].after == 752
+    for bucket in range(46, 63):
+        record(curriculum, min(bucket * 16, 999), ties=0, trials=200)
+    assert curriculum.advance()[0].after == 752 + 120
+    record(curriculum, 873, ties=0, trials=200)
+    assert curriculum.advance()[0].after == 968
+    record(curriculum, 969, ties=0, trials=400)
+    assert curriculum.advance() == []
+
+
+def test_a_low_but_living_tie_rate_neither_advances_nor_retreats() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    climb_to(curriculum, 848)
+    for _ in range(50):
+        record(curriculum, 850, ties=3, trials=32)  # .094
+    assert curriculum.advance() == []
+
+
+def test_most_start_in_the_window_some_later_a_few_at_the_reset() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000, offset=100, rewards=(899,))])
+    climb_to(curriculum, 628)
+    at_reset, before, window, later, after = shares(curriculum, [-100, -99, 628, 692, 900, 1000])
+    assert (before, after) == (0, 0)
+    assert at_reset == pytest.approx(0.05, abs=0.006)
+    assert window == pytest.approx(0.6, abs=0.012)
+    assert later == pytest.approx(0.35, abs=0.012)
+
+
+def test_later_starts_are_drawn_by_the_variance_of_their_outcome() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(160)])
+    climb_to(curriculum, 8)
+    for step in range(64, 160):
+        record(curriculum, step, ties=0, trials=25)
+    for bucket, ties in ((5, 25), (6, 50)):
+        for _ in range(8):
+            record(curriculum, bucket * 16, ties, trials=50)
+    window, *found = shares(curriculum, [8, 72, 80, 96, 112, 128, 144, 160])
+    # p(1 - p) + .02 of the posterior means; the first bucket, cut by the window, is drawn as often as a whole one.
+    weights = curriculum.success(0, np.arange(4, 10) * 16)
+    weights = weights * (1 - weights) + 0.02
+    assert found == pytest.approx((0.35 * weights / weights.sum()).tolist(), abs=0.012)
+    assert window == pytest.approx(0.6, abs=0.012)
+    assert found[1] > 3 * found[0]
+    assert found[1] > 3 * found[2]
+    assert min(found) > 0.01
+
+
+def test_at_the_beginning_the_reset_gets_the_largest_share() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(200, offset=30)])
+    climb_to(curriculum, 0)
+    at_reset, window, later = shares(curriculum, [-30, -29, 64, 200])
+    assert (at_reset, window, later) == pytest.approx((0.45, 0.2, 0.35), abs=0.012)
+
+
+def test_it_is_finished_when_the_reset_is_tied_often_enough_over_enough_recent_trials() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(200)])
+    record(curriculum, 0, ties=49, trials=49)
+    assert not curriculum.finished
+    record(curriculum, 0, ties=1)
+    assert not curriculum.finished  # the frontier is at 168
+    climb_to(curriculum, 0)
+    assert curriculum.finished
+    record(curriculum, 0, ties=0, trials=80)
+    assert curriculum.finished  # of the latest 100, 20 tied
+    record(curriculum, 0, ties=0)
+    assert not curriculum.finished
+    assert curriculum.report()["demos"][0]["reset_trials"] == 100
+
+
+def test_the_resets_trials_do_not_count_for_the_window() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(200)])
+    climb_to(curriculum, 0)
+    record(curriculum, 0, ties=0, trials=500)
+    record(curriculum, 20, ties=20, trials=60)
+    assert curriculum.advance() == []
+    assert curriculum.report()["demos"][0] == {
+        "frontier": 0,
+        "tie_rate": pytest.approx(1 / 3),
+        "trials": 60,
+        "reset_tie_rate": 0.0,
+        "reset_trials": 100,
+    }
+
+
+def test_success_is_a_fading_posterior_mean() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(100, offset=10, rewards=(79,))])
+    # Untried .5 / 2; after the last reward everything ties; the reset is its own.
+    assert curriculum.success(0, np.array([-10, 0, 79, 80, 99, 100])).tolist() == [0.25, 0.25, 0.25, 1, 1, 1]
+    record(curriculum, 16, ties=1)
+    record(curriculum, 31, ties=0)
+    # One tie faded to .98 of 1.98 trials.
+    assert curriculum.success(0, np.array([16, 31, 32])).tolist() == pytest.approx([1.48 / 3.98, 1.48 / 3.98, 0.25])
+    assert curriculum.buckets()[0].tie_rate[:3] == [None, pytest.approx(0.98 / 1.98), None]
+    record(curriculum, 16, ties=2000, trials=2000)
+    record(curriculum, -10, ties=1, trials=2)
+    # Faded trials sum up to 50 at most: (50 + .5) / (50 + 2).
+    assert curriculum.success(0, np.array([16, -10])).tolist() == pytest.approx([50.5 / 52, 1.5 / 4])
+    record(curriculum, 16, ties=0, trials=50)
+    assert curriculum.success(0, np.array([16]))[0] == pytest.approx((50 * 0.98**50 + 0.5) / 52)
+
+
+def test_demos_climb_on_their_own_and_finished_ones_are_drawn_less() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000), Timeline(20)])
+    rng = np.random.default_rng(0)
+    assert curriculum.frontiers == (968, 0)
+    assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.5, abs=0.03)
+    record(curriculum, 0, ties=50, trials=50, demo=1)
+    record(curriculum, 970, ties=32, trials=32, demo=0)
+    assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32)]
+    assert not curriculum.finished
+    assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.3 / 1.3, abs=0.03)

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo_curriculum.demo import Demo, Outcome, Start
+from demo_curriculum.envs import DemoStart, SimulatorEnv
+from demo_curriculum.envs.demo_start import lag_floor
+from demo_curriculum.errors import MismatchError
+from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.playback import play_demo
+
+GAME = "ALE/MontezumaRevenge-v5"
+
+
+def script(*parts: tuple[str, int]) -> list[int]:
+    """Montezuma actions by name, each held for a number of frames."""
+    names = list(make_simulator(GAME).action_meanings)
+    return [names.index(name) for name, frames in parts for _ in range(frames)]
+
+
+def chain_demo(length: int) -> Demo:
+    simulator = make_simulator(f"LockedChain-{length}")
+    return play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+
+
+def chain_env(length: int, step: int, goal: int | None = None, **kwargs: object) -> DemoStart:
+    env = SimulatorEnv(make_simulator(f"LockedChain-{length}"), frame_skip=1)
+    start = Start(0, step, goal if goal is not None else length)
+    return DemoStart(env, [chain_demo(length)], lambda rng: start, **kwargs)  # type: ignore[arg-type]
+
+
+def test_lag_floor_by_hand() -> None:
+    returns = np.array([0.0, 0.0, 5.0, 5.0, 2.0, 9.0])
+    # Windows t-1..t+1, cut at the goal; after the demo's end the goal's score is demanded.
+    assert lag_floor(returns, 5, 1).tolist() == [0, 0, 0, 2, 2, 2, 9]
+    assert lag_floor(returns, 3, 2).tolist() == [0, 0, 0, 0, 5, 5]
+    assert lag_floor(returns, 3, 0).tolist() == [0, 0, 5, 5]
+
+
+@given(rewards=st.lists(st.integers(0, 5), min_size=1, max_size=30), lag=st.integers(0, 12), data=st.data())
+def test_lag_floor_is_the_published_rule_where_no_reward_is_negative(
+    rewards: list[int], lag: int, data: st.DataObject
+) -> None:
+    returns = np.concatenate([[0.0], np.cumsum(rewards)])
+    goal = data.draw(st.integers(1, len(rewards)))
+    floor = lag_floor(returns, goal, lag)
+    assert floor.tolist() == [returns[min(max(step - lag, 0), goal)] for step in range(goal + lag + 1)]
+
+
+def test_a_tie_truncates_after_its_tail() -> None:
+    simulator = make_simulator(GAME)
+    actions = script(("NOOP", 200))
+    demo = play_demo(simulator, actions, origin="script")
+    env = DemoStart(SimulatorEnv(simulator), [demo], lambda rng: Start(0, 100, 200), tail=4.0)
+    lengths = []
+    for seed in range(200):
+        env.reset(seed=seed)
+        ended = False
+        while not ended:
+            _, reward, terminated, ended, info = env.step(0)
+            assert not terminated and reward == 0
+        outcome = info["demo_start"]
+        assert outcome.tied and outcome.ending == "tie" and outcome.start == Start(0, 100, 200)
+        lengths.append(outcome.length)
+    # One step to tie, then exp(4u) frames rounded up to whole agent steps: between 1 and 14 of them.
+    assert min(lengths) == 2 and 12 <= max(lengths) <= 15
+    tails = np.ceil(np.floor(np.exp(4 * np.linspace(0, 1, 10001))) / 4)
+    assert np.mean(lengths) == pytest.approx(1 + tails.mean(), abs=0.6)
+
+
+def test_falling_behind_terminates_once_the_lag_has_passed() -> None:
+    simulator = make_simulator(GAME)
+    demo = play_demo(simulator, script(("NOOP", 200)), origin="script")
+    rewards = demo.rewards.copy()
+    rewards[60] = 100.0
+    demo = Demo(**{**vars(demo), "rewards": rewards})
+    env = DemoStart(SimulatorEnv(simulator), [demo], lambda rng: Start(0, 40, 200), lag=20)
+    env.reset(seed=0)
+    steps, ended = 0, False
+    while not ended:
+        *_, ended, truncated, info = env.step(0)
+        steps += 1
+        assert not truncated
+    # At demo step 40 + 4k the score may not be under returns[20 + 4k]; returns[61] is the first with the reward.
+    assert steps == 11
+    assert info["demo_start"] == Outcome(Start(0, 40, 200), 0.0, 11, False, "lag")
+
+
+def test_a_lost_life_terminates_only_when_asked_to() -> None:
+    simulator = make_simulator(GAME)
+    # Walking left off the first ledge kills within about a hundred frames.
+    demo = play_demo(simulator, script(("NOOP", 400)), origin="script")
+    rewards = demo.rewards.copy()
+    rewards[-1] = 1.0
+    demo = Demo(**{**vars(demo), "rewards": rewards})
+    left = script(("LEFT", 1))[0]
+    endings = {}
+    for end_on_life_loss in (True, False):
+        env = DemoStart(
+            SimulatorEnv(simulator), [demo], lambda rng: Start(0, 0, 400), end_on_life_loss=end_on_life_loss, lag=100
+        )
+        env.reset(seed=0)
+        terminated = False
+        while not terminated:
+            *_, terminated, _, info = env.step(left)
+        endings[end_on_life_loss] = info["demo_start"].ending
+    assert endings == {True: "life", False: "lag"}
+
+
+def test_the_games_own_end_terminates_and_can_tie() -> None:
+    env = chain_env(5, 3)
+    keys = env.env.simulator.keys  # type: ignore[attr-defined]
+    for actions, tied in (([keys[3], keys[4]], True), ([keys[3], (keys[4] + 1) % 4], False)):
+        observation, info = env.reset(seed=0)
+        assert observation[-1].argmax() == 3 and info["demo_start"] == Start(0, 3, 5)
+        *_, terminated, truncated, info = env.step(actions[0])
+        assert not terminated and not truncated and info.keys() == {"lives"}
+        *_, terminated, truncated, info = env.step(actions[1])
+        assert terminated and not truncated
+        assert info["demo_start"] == Outcome(Start(0, 3, 5), float(tied), 2, tied, "terminated")
+
+
+def test_a_goal_before_the_end_is_judged_there() -> None:
+    env = chain_env(6, 1, goal=4, tail=0.0)
+    env.reset(seed=0)
+    *_, truncated, info = env.step(env.env.simulator.keys[1])  # type: ignore[attr-defined]
+    assert not truncated
+    *_, truncated, info = env.step(env.env.simulator.keys[2])  # type: ignore[attr-defined]
+    assert truncated and info["demo_start"].tied, "the demo gathers nothing up to step 4 either"
+
+
+def test_the_reset_of_a_demo_that_begins_later_is_the_games_own() -> None:
+    simulator = make_simulator(GAME)
+    whole = play_demo(simulator, script(("NOOP", 100), ("RIGHT", 100)), origin="script")
+    later = play_demo(
+        simulator, whole.actions[100:].tolist(), origin="script", begin=whole.snapshots[0].data, offset=100
+    )
+    own = SimulatorEnv(make_simulator(GAME)).reset(seed=0)[0]
+    env = DemoStart(SimulatorEnv(simulator), [later], lambda rng: Start(0, -100, 100))
+    assert np.array_equal(env.reset(seed=0)[0], own)
+    env.sample = lambda rng: Start(0, 0, 100)
+    assert np.array_equal(env.reset()[0][-1], whole.observations[100])
+
+
+def test_another_games_demo_is_refused() -> None:
+    with pytest.raises(MismatchError, match="LockedChain-5"):
+        DemoStart(SimulatorEnv(make_simulator("LockedChain-4")), [chain_demo(5)], lambda rng: Start(0, 0, 5))
+
+
+@pytest.mark.filterwarnings("ignore:.*different from the unwrapped version.*")
+@pytest.mark.parametrize("observation", ["ram", "pixels"])
+def test_gymnasium_accepts_it(observation: str) -> None:
+    simulator = make_simulator(GAME, observation=observation)
+    demo = play_demo(simulator, script(("NOOP", 60), ("RIGHT", 60)), origin="script")
+    env = SimulatorEnv(simulator, sticky=0.25, stack=2, render_mode="rgb_array")
+    check_env(DemoStart(env, [demo], lambda rng: Start(0, int(rng.integers(0, 100)), 120)))

@@ -1,0 +1,48 @@
+import pytest
+
+from demo_curriculum.progress.view import ClimbView, demo_bar
+
+DEMO = {"length": 100, "offset": 0, "rewards": [[10, 100.0], [99, -5.0]]}
+
+
+def test_bar_marks_rewards_and_the_frontier_in_their_cells():
+    # 10 cells of 10 steps: the rewards fall into cells 1 and 9, the frontier into cell 5.
+    assert demo_bar(DEMO, 50, 10).plain == "─●───┃━━━●"
+
+
+@pytest.mark.parametrize(("frontier", "cell"), [(0, 0), (9, 0), (99, 9), (100, 9)])
+def test_bar_holds_every_frontier(frontier, cell):
+    assert demo_bar(DEMO, frontier, 10).plain.index("┃") == cell
+
+
+def test_bar_of_a_demo_shorter_than_the_bar():
+    assert demo_bar({"length": 2, "rewards": []}, 1, 6).plain == "───┃━━"
+
+
+def test_eta_is_what_is_left_over_the_recent_speed(climb):
+    update = next(record for record in climb if record["kind"] == "update")
+    view = ClimbView(climb[0])
+    assert view.eta is None
+    view.add({**update, "seconds": 10.0, "frontiers": [300]})
+    assert view.eta is None
+    # 100 steps in 20 seconds: 200 more take 40.
+    view.add({**update, "seconds": 30.0, "frontiers": [200]})
+    assert view.eta == 40.0
+    # The first update has left the two minutes that count: from 200 at 30 s to 190 at 140 s.
+    view.add({**update, "seconds": 140.0, "frontiers": [190]})
+    assert view.eta == pytest.approx(190 * 110 / 10)
+    view.add({**update, "seconds": 150.0, "frontiers": [250]})
+    assert view.eta is None
+    view.add({**update, "seconds": 160.0, "frontiers": [0]})
+    assert view.eta == 0.0
+
+
+def test_line_says_where_the_climb_stands(climb):
+    view = ClimbView(climb[0])
+    assert view.line() == "no update yet"
+    for record in climb[1:]:
+        view.add(record)
+    view.add({**climb[-2], "score": None})
+    assert view.line() == (
+        "0:02:00  245,760 agent steps  2,048/s  frontier 0 of 380  ties 25 %  from reset 50 %  score 400.0  ETA 0:00:00"
+    )

@@ -1,0 +1,88 @@
+"""Entropy control, demo pairs, observation memory, config: small parts of the trainer."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from demo_curriculum.errors import DemoCurriculumError, UsageError
+from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.playback import play_demo
+from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.entropy import EntropyControl
+from demo_curriculum.training.imitation import DemoPairs, agent_actions
+from demo_curriculum.training.memory import ObservationMemory
+
+
+def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
+    control = EntropyControl(0.01, floor=0.3, patience=3, rate=2.0, most=10.0)
+    for entropy in (0.1, 0.1):
+        control.update(entropy, moved=False)
+    assert control.weight == 0.01, "not stalled for long enough"
+    for _ in range(2):
+        control.update(0.1, moved=False)
+    assert control.weight == pytest.approx(0.04)
+    for _ in range(9):
+        control.update(0.1, moved=False)
+    assert control.weight == pytest.approx(0.1), "bounded"
+    control.update(0.9, moved=False)
+    assert control.weight == pytest.approx(0.05), "no longer collapsed"
+    control.update(0.1, moved=True)
+    assert control.weight == pytest.approx(0.025), "moved"
+    other = EntropyControl(0.01)
+    other.load_state_dict(control.state_dict())
+    assert (other.weight, other.still) == (control.weight, 0)
+
+
+def test_agent_actions_are_the_most_frequent_of_the_next_demo_steps() -> None:
+    actions = np.array([5, 5, 2, 2, 2, 7, 7, 7])
+    assert agent_actions(actions, 4).tolist() == [5, 2, 2, 2, 7, 7, 7, 7]
+    assert agent_actions(actions, 1).tolist() == actions.tolist()
+
+
+def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> None:
+    simulator = make_simulator("LockedChain-40")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+    pairs = DemoPairs([demo, demo.trim(20)], stack=3, frame_skip=2)
+
+    def success(index: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        return steps / 100 + index / 2
+
+    observations, actions, weights = pairs.sample(4000, [30, -5], success, np.random.default_rng(0))
+    steps = observations[:, -1].argmax(dim=1)
+    assert observations.shape == (4000, 3, 41)
+    assert torch.equal(observations[:, 0].argmax(dim=1), (steps - 4).clamp_min(0))
+    expected = agent_actions(demo.actions, 2)[steps.numpy()]
+    trimmed = agent_actions(demo.actions[:20], 2)
+    second = steps.numpy() < 20
+    assert (actions.numpy()[~second] == expected[~second]).all()
+    assert (actions.numpy()[second] == trimmed[steps.numpy()[second]]).all()
+    assert set(steps.tolist()) == set(range(30, 40)) | set(range(20))
+    assert second.mean() == pytest.approx(2 / 3, abs=0.03), "each demo in proportion to what lies behind its frontier"
+    assert torch.allclose(weights, 1 - steps / 100 - torch.from_numpy(second) / 2)
+
+
+def test_memory_forgets_the_oldest_first() -> None:
+    memory = ObservationMemory(5, (1,), torch.uint8)
+    memory.add(torch.tensor([[1], [2], [3]], dtype=torch.uint8))
+    assert len(memory) == 3
+    assert set(memory.sample(200, torch.Generator().manual_seed(0)).flatten().tolist()) == {1, 2, 3}
+    memory.add(torch.tensor([[4], [5], [6], [7]], dtype=torch.uint8))
+    assert sorted(memory.frames.flatten().tolist()) == [3, 4, 5, 6, 7]
+    memory.add(torch.arange(10, 30, dtype=torch.uint8)[:, None])
+    assert sorted(memory.frames.flatten().tolist()) == [25, 26, 27, 28, 29]
+
+
+def test_configs_survive_json_and_refuse_nonsense() -> None:
+    config = TrainConfig(seed=3, rule="openai", lr=1e-4)
+    assert TrainConfig.from_json(config.to_json()) == config
+    assert config.imitation_weight == 0.0 and TrainConfig().imitation_weight > 0
+    assert TrainConfig(imitation=0.0).imitation_weight == 0.0
+    with pytest.raises(DemoCurriculumError, match="lr should be float"):
+        TrainConfig.from_json({**config.to_json(), "lr": "fast"})
+    with pytest.raises(DemoCurriculumError, match="warp"):
+        TrainConfig.from_json({**config.to_json(), "warp": 1})
+    with pytest.raises(UsageError, match="sticky"):
+        TrainConfig(sticky=1.0)
+    with pytest.raises(UsageError, match="divisible"):
+        TrainConfig(envs=3, steps=5, minibatches=4)

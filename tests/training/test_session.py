@@ -1,0 +1,196 @@
+"""Whole runs: the climb itself, the same seed, kills and resumes, stop signals, run directories."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo_curriculum.demo import Demo
+from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
+from demo_curriculum.progress.log import comparable, read_log
+from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.playback import play_demo
+from demo_curriculum.store import write_demos
+from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.run import Run
+from demo_curriculum.training.session import Limits, open_run, train
+
+SMALL = {"envs": 16, "steps": 32, "hidden": 32, "lr": 1e-3, "frame_skip": 1, "sticky": 0.0}
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def update(self, record: dict[str, Any]) -> None: ...
+
+    def move(self, record: dict[str, Any]) -> None: ...
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def chain_demo(length: int) -> Demo:
+    simulator = make_simulator(f"LockedChain-{length}")
+    return play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def montezuma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo in which nothing is gained in 200 frames."""
+    simulator = make_simulator("ALE/MontezumaRevenge-v5")
+    path = tmp_path_factory.mktemp("demo") / "idle.h5"
+    demo = play_demo(simulator, [0] * 120 + [3] * 80, origin="script")
+    write_demos(path, [demo])
+    return path
+
+
+def run_chain(folder: Path, length: int, limits: Limits, **kwargs: Any) -> str:
+    demo = chain_demo(length)
+    run, _ = open_run(folder, [demo], TrainConfig(**{**SMALL, **kwargs}))
+    return train(folder, run, [demo], limits=limits, display=Quiet())
+
+
+@pytest.mark.parametrize("options", [{}, {"rule": "openai"}, {"rnd": False}, {"imitation": 0.0}])
+def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dict[str, Any]) -> None:
+    assert run_chain(tmp_path / "run", 8, Limits(0, 60), **options) == "frontier"
+    records = read_log(tmp_path / "run" / "progress.jsonl")
+    last = [record for record in records if record["kind"] == "update"][-1]
+    assert last["frontiers"] == [0] and last["reset_tie_rate"][0] >= 0.2
+    assert records[0]["kind"] == "run" and records[-1]["reason"] == "frontier"
+
+
+def train_command(demo: Path, folder: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "demo_curriculum", "train", str(demo), "--run-dir", str(folder), *more]
+
+
+def options(**values: Any) -> list[str]:
+    return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+CHAIN = options(**SMALL, agent_steps=20480, until_frontier=None, checkpoint_every="0.2s")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demo") / "chain.h5"
+    write_demos(path, [chain_demo(80)])
+    return path
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    subprocess.run(train_command(chain, folder, *CHAIN), check=False)
+    records = comparable(read_log(folder / "progress.jsonl"))
+    assert {record["kind"] for record in records} == {"run", "update", "move", "buckets", "end"}
+    return records
+
+
+def test_the_same_seed_gives_the_same_log_and_another_does_not(
+    chain: Path, uninterrupted: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        subprocess.run(train_command(chain, tmp_path / str(seed), *CHAIN, f"--seed={seed}"), check=False)
+    assert comparable(read_log(tmp_path / "0" / "progress.jsonl")) == uninterrupted
+    assert comparable(read_log(tmp_path / "1" / "progress.jsonl"))[1:] != uninterrupted[1:]
+
+
+def updates(folder: Path) -> int:
+    path = folder / "progress.jsonl"
+    return sum(record["kind"] == "update" for record in read_log(path)) if path.exists() else 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
+    chain: Path, uninterrupted: list[dict[str, Any]], tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(train_command(chain, folder, *CHAIN), stdout=subprocess.PIPE, text=True)
+    while updates(folder) < 15:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130 and "saved" in output
+    assert updates(folder) < 40, "it was stopped in the middle"
+    subprocess.run(train_command(chain, folder, *CHAIN), check=False)
+    resumed = read_log(folder / "progress.jsonl")
+    assert any(record["kind"] == "resume" for record in resumed)
+    assert comparable(resumed) == uninterrupted
+
+
+@pytest.mark.parametrize("observation", ["ram", "pixels"])
+def test_atari_resumes_exactly_too(montezuma: Path, tmp_path: Path, observation: str) -> None:
+    small = options(observation=observation, envs=2, steps=16, epochs=1, minibatches=2, until_frontier=None)
+    for name, limits in (("whole", [192]), ("parts", [64, 128, 192])):
+        for steps in limits:
+            subprocess.run(train_command(montezuma, tmp_path / name, *small, f"--agent-steps={steps}"), check=False)
+    whole, parts = (comparable(read_log(tmp_path / name / "progress.jsonl")) for name in ("whole", "parts"))
+    assert len(whole) >= 6 and parts == whole
+
+
+def test_a_finished_run_says_so_again(tmp_path: Path) -> None:
+    assert run_chain(tmp_path / "run", 6, Limits(0, 120)) == "frontier"
+    before = updates(tmp_path / "run")
+    assert run_chain(tmp_path / "run", 6, Limits(0, 120)) == "frontier"
+    assert updates(tmp_path / "run") == before
+
+
+def test_run_directories_of_other_things_are_refused_and_left_alone(tmp_path: Path) -> None:
+    config = TrainConfig(**SMALL)  # type: ignore[arg-type]
+    demo = chain_demo(6)
+    open_run(tmp_path / "run", [demo], config)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(DemoCurriculumError, match="another demo"):
+        open_run(tmp_path / "run", [demo.trim(5)], config)
+    with pytest.raises(DemoCurriculumError, match="not 2"):
+        open_run(tmp_path / "run", [demo, demo], config)
+    with pytest.raises(UsageError, match="--seed 0, not 1"):
+        open_run(tmp_path / "run", [demo], TrainConfig(**{**SMALL, "seed": 1}))  # type: ignore[arg-type]
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("precious")
+    with pytest.raises(DemoCurriculumError, match="other things"):
+        open_run(tmp_path / "other", [demo], config)
+    with pytest.raises(DemoCurriculumError, match="not a run directory"):
+        Run.read(tmp_path / "other")
+    assert os.listdir(tmp_path / "other") == ["thesis.tex"]
+
+
+def test_a_damaged_config_is_one_clear_line(tmp_path: Path) -> None:
+    open_run(tmp_path / "run", [chain_demo(6)], TrainConfig(**SMALL))  # type: ignore[arg-type]
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(DemoCurriculumError, match=r"config\.json cannot be read"):
+        Run.read(tmp_path / "run")
+
+
+def test_a_demo_that_does_not_replay_is_refused(tmp_path: Path) -> None:
+    demo = chain_demo(6)
+    rewards = demo.rewards.copy()
+    rewards[2] = 1.0
+    forged = Demo(**{**vars(demo), "rewards": rewards})
+    run, _ = open_run(tmp_path / "run", [forged], TrainConfig(**SMALL))  # type: ignore[arg-type]
+    with pytest.raises(MismatchError, match="reward at step 2"):
+        train(tmp_path / "run", run, [forged], limits=Limits(), display=Quiet())
+
+
+def test_the_run_records_what_made_it(tmp_path: Path) -> None:
+    demo = chain_demo(6)
+    open_run(tmp_path / "run", [demo], TrainConfig(**SMALL))  # type: ignore[arg-type]
+    document = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert document["demos"][0]["fingerprint"] == demo.fingerprint
+    assert document["demos"][0]["rewards"] == [[5, 1.0]]
+    assert document["config"]["envs"] == 16
+    assert document["versions"]["torch_threads"] == "1"
+    assert {"torch", "numpy", "ale-py", "python", "torch_threads", "git"} <= document["versions"].keys()
