@@ -62,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] in ("--help", "-h"):
         print(usage(), file=sys.stdout if given else sys.stderr)
         return 0 if given else 2
+    # Small matrix products only: a second thread gains nothing and waits for the simulators' cores. Read by numpy and
+    # torch as they load, so it is set before.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     name, *rest = given
     if name == "--version":
         from demo_curriculum import __version__

@@ -48,7 +48,9 @@ def _print_tables(file: Path, summaries: list[DemoSummary]) -> None:
     simulator = summaries[0].simulator
     versions = ", ".join(f"{name} {version}" for name, version in simulator.versions.items())
     rom = f", ROM {simulator.rom_md5}" if simulator.rom_md5 else ""
-    console.print(Text(f"{file}: {simulator.env_id} on {simulator.adapter} ({versions or 'no version'}){rom}"))
+    console.print(
+        Text(f"{file}: {simulator.env_id} on {simulator.adapter} ({versions or 'no version'}){rom}"), soft_wrap=True
+    )
     for summary in summaries:
         table = Table("", "", show_header=False, box=None, pad_edge=False)
         rewards = [f"{step}:{points:+g}" for step, points in summary.rewards]

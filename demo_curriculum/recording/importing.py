@@ -156,7 +156,7 @@ def _convert_checkpoints(path: Path, recording: OpenAIRecording, simulator: Simu
 
 
 def _first_difference(simulator: Simulator, actions: Sequence[int], rewards: NDArray[np.float64]) -> int | None:
-    """The first frame, played from the reset, at which the reward is another or the game over; None if there is none."""
+    """The first frame, played from the reset, with another reward or after the game's end; None if there is none."""
     simulator.reset()
     for frame, (action, reward) in enumerate(zip(actions, rewards.tolist(), strict=True)):
         if simulator.game_over or simulator.play([action]) != reward:

@@ -6,18 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NoReturn
 
 import numpy as np
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.simulators.playback import replay_demo
+from demo_curriculum.simulators.playback import check_same_game, replay_demo
 from demo_curriculum.simulators.protocol import Simulator, SnapshotError
 
 STEPS = 600
 """Random demo steps where no demo is given."""
 SETTLE = 3
-"""Demo steps after a restore from which on observations count: pictures are drawn, and two of them pooled, by playing."""
+"""Demo steps after a restore from which on observations count: playing draws pictures, of which two are pooled."""
 POINTS = 12
 """States restored along the way, besides the demo's own snapshots."""
 
@@ -55,12 +56,11 @@ def check_simulator(make: Callable[[], Simulator], demo: Demo | None = None) -> 
         MismatchError: ``demo`` is of another game.
     """
     simulator = make()
+    _check_observations(simulator)
     if demo is not None:
         _check_demo(simulator, demo)
     begin = demo.snapshots[0].data if demo is not None and demo.offset > 0 else None
     actions = _random_actions(simulator) if demo is None else demo.actions.tolist()
-
-    _check_observations(simulator)
     seen = _pass_through(simulator, actions, begin)
     if len(seen) < 2:
         _fail(simulator, "the game is over before there is anything to restore; give check_simulator a demo")
@@ -114,7 +114,11 @@ def _save_along(simulator: Simulator, actions: Sequence[int], begin: bytes | Non
 
 
 def _check_demo(simulator: Simulator, demo: Demo) -> None:
-    comparison = replay_demo(simulator, demo)
+    check_same_game(simulator, demo)
+    try:
+        comparison = replay_demo(simulator, demo)
+    except DemoCurriculumError as error:
+        _fail(simulator, f"a demo cannot be replayed: {error}")
     if comparison.rewards:
         _fail(simulator, f"a demo's reward at step {comparison.rewards[0]} is another when replayed")
     if comparison.snapshots:
@@ -162,7 +166,7 @@ def _check_restores(
     """From every state, up to the next: in the simulator that played on; for some also in new ones."""
     steps = sorted(states)
     for step, end in pairwise([*steps, len(seen)]):
-        simulator.restore(states[step])
+        _restore(simulator, states[step], step)
         if simulator.save() != states[step]:
             _fail(simulator, f"saving right after the restore of step {step} gives another state")
         if simulator.fingerprint() != seen[step - 1].fingerprint or simulator.lives != seen[step - 1].lives:
@@ -172,13 +176,22 @@ def _check_restores(
         for played in (0, 1, 40):
             new = make()
             new.play([0] * played)
-            new.restore(states[step])
-            _compare(new, actions[: step + 100], step, seen, f"restored at step {step} after {played} steps of a new game")
-        simulator.restore(states[step])
+            _restore(new, states[step], step)
+            _compare(
+                new, actions[: step + 100], step, seen, f"restored at step {step} after {played} steps of a new game"
+            )
+        _restore(simulator, states[step], step)
         simulator.reset()
         new = make()
         if simulator.fingerprint() != new.fingerprint() or simulator.save() != new.save():
             _fail(simulator, f"a reset after the restore of step {step} is not that of a new simulator")
+
+
+def _restore(simulator: Simulator, data: bytes, step: int) -> None:
+    try:
+        simulator.restore(data)
+    except SnapshotError as error:
+        _fail(simulator, f"its own state of step {step} is refused: {error}")
 
 
 def _compare(simulator: Simulator, actions: Sequence[int], begin: int, seen: list[_Seen], how: str) -> None:
@@ -222,5 +235,5 @@ def _check_refusals(simulator: Simulator, actions: Sequence[int], begin: bytes |
             _fail(simulator, f"refusing {what} leaves it in another state than before")
 
 
-def _fail(simulator: Simulator, reason: str) -> None:
+def _fail(simulator: Simulator, reason: str) -> NoReturn:
     raise ConformanceError(f"{simulator.spec.env_id}: {reason}")

@@ -114,11 +114,21 @@ def check_same_game(simulator: Simulator, demo: Demo) -> None:
         raise MismatchError(f"the demo is of another game than the simulator: {'; '.join(differences)}")
 
 
-def replay_demo(simulator: Simulator, demo: Demo, on_step: Callable[[int], None] | None = None) -> Comparison:
+def replay_demo(
+    simulator: Simulator,
+    demo: Demo,
+    *,
+    snapshot_steps: Collection[int] = (),
+    on_step: Callable[[int], None] | None = None,
+) -> Comparison:
     """Replays ``demo`` from its beginning and compares rewards and all its snapshots.
 
     Its own snapshots are only compared, never restored, but for the one at step 0 of a demo that begins after the
     reset: a file from a stranger may hold anything.
+
+    Args:
+        snapshot_steps: demo steps at which ``replayed`` has snapshots besides the usual ones.
+        on_step: called with each demo step done.
 
     Raises:
         MismatchError: the demo is of another game.
@@ -134,7 +144,7 @@ def replay_demo(simulator: Simulator, demo: Demo, on_step: Callable[[int], None]
         offset=demo.offset,
         seed=demo.seed,
         note=demo.note,
-        snapshot_steps=[snapshot.step for snapshot in demo.snapshots],
+        snapshot_steps={*snapshot_steps, *(snapshot.step for snapshot in demo.snapshots)},
         on_step=on_step,
     )
     made = {snapshot.step: snapshot for snapshot in replayed.snapshots}

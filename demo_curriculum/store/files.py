@@ -31,8 +31,10 @@ def check_regular_file(path: Path, *, max_bytes: int) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises:
-    StoreError: there is something at ``path``.
+    """Nothing may be at ``path``.
+
+    Raises:
+        StoreError: something is.
     """
     if os.path.lexists(path):
         raise StoreError(f"{path}: exists already; choose another name, or overwrite it")

@@ -194,6 +194,7 @@ _OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": lambda machine, argument: machine.push(_Mark()),
     "NONE": lambda machine, argument: machine.push(None),
     "NEWFALSE": lambda machine, argument: machine.push(False),
+    "NEWTRUE": lambda machine, argument: machine.push(True),
     "EMPTY_LIST": lambda machine, argument: machine.push([]),
     "EMPTY_DICT": lambda machine, argument: machine.push({}),
     "TUPLE1": lambda machine, argument: machine.pop_tuple(1),

@@ -1,8 +1,8 @@
 """Demo file -> demos.
 
 A file may come from a stranger or from a torn disk, and the HDF5 library is not made for that: reading some types ends
-the process, links lead to other files, and 2 kB can declare terabytes. So nothing is read before its kind of link, type,
-shape, filters and size have been looked at. Files are opened for the length of a call.
+the process, links lead to other files, and 2 kB can declare terabytes. So nothing is read before its kind of link,
+type, shape, filters and size have been looked at. Files are opened for the length of a call.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +91,12 @@ def summarise(path: Path | str) -> list[DemoSummary]:
         return [_summarise(file, name, simulator, lax) for name in _episode_names(file)]
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     """What is wrong with a file; the path is added where it is known."""
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise _Refusal(reason)
+    raise _RefusalError(reason)
 
 
 @contextmanager
@@ -110,12 +110,12 @@ def _open(path: Path) -> Iterator[tuple[h5py.File, bool]]:
         try:
             file = h5py.File(path, "r", locking=False)
         except _DAMAGE as error:
-            raise _Refusal(f"cannot be opened, it is cut short or damaged: {_first_line(error)}") from error
+            raise _RefusalError(f"cannot be opened, it is cut short or damaged: {_first_line(error)}") from error
         with file:
             lax = _check_version(file)
-            _check_names(file, schema.ROOT_ATTRIBUTES, set(), lax)
+            _check_names(file, schema.ROOT_ATTRIBUTES, _episode_names(file), lax)
             yield file, lax
-    except (_Refusal, InvalidDemoError) as error:
+    except (_RefusalError, InvalidDemoError) as error:
         raise StoreError(f"{path}: {error}") from error
     except _DAMAGE as error:
         raise StoreError(f"{path}: is damaged: {_first_line(error)}") from error
@@ -182,7 +182,7 @@ def _read_demo(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) 
             note=attributes["note"],
         )
     except InvalidDemoError as error:
-        raise _Refusal(f"{name}: {error}") from error
+        raise _RefusalError(f"{name}: {error}") from error
     _check_totals(name, attributes, demo.rewards)
     return demo
 
@@ -259,21 +259,18 @@ def _link_names(group: h5py.Group) -> list[str]:
     return list(group)
 
 
-def _check_names(group: h5py.Group, attributes: Mapping[str, Any], links: Any, lax: bool) -> None:
-    """Every attribute must be there, and, in a file of this version, nothing that it does not know."""
-    found = h5py.h5a.get_num_attrs(group.id)
-    missing = [name for name in attributes if not h5py.h5a.exists(group.id, name.encode())]
-    if missing:
-        _refuse(f"{group.name}: has no attribute {missing[0]}")
+def _check_names(group: h5py.Group, attributes: Collection[str], links: Collection[str], lax: bool) -> None:
+    """Every attribute must be there and, in a file of this version, nothing that it does not know."""
+    for name in attributes:
+        if not h5py.h5a.exists(group.id, name.encode()):
+            _refuse(f"{group.name}: has no attribute {name}")
     if lax:
         return
-    if found != len(attributes):
-        _refuse(f"{group.name}: has {found} attributes where {len(attributes)} are known")
-    unknown = [name for name in _link_names(group) if name not in links]
-    if unknown and group.name != "/":
-        _refuse(f"{group.name}: holds {unknown[0]!r}, which version {schema.VERSION[0]} does not know")
-    if group.name == "/" and any(not name.startswith("episode_") for name in _link_names(group)):
-        _refuse("holds something besides demos")
+    if h5py.h5a.get_num_attrs(group.id) != len(attributes):
+        _refuse(f"{group.name}: has other attributes besides {', '.join(attributes) or 'none'}")
+    for name in _link_names(group):
+        if name not in links:
+            _refuse(f"{group.name}: holds {name!r}, which its format version does not know")
 
 
 def _open_link(group: h5py.Group, name: str) -> Any:
@@ -308,7 +305,7 @@ def _open_column(group: h5py.Group, name: str, column: schema.Column) -> h5py.Da
     if column.rank not in (None, rank):
         _refuse(f"{where}: has {rank} axes instead of {column.rank}")
     creation = dataset.id.get_create_plist()
-    if creation.get_layout() != h5py.h5d.CHUNKED or creation.get_external_count():
+    if creation.get_layout() != h5py.h5d.CHUNKED:
         _refuse(f"{where}: is not stored in chunks of this file")
     if any(creation.get_filter(index)[0] not in _FILTERS for index in range(creation.get_nfilters())):
         _refuse(f"{where}: uses another filter than shuffle, gzip and fletcher32")
@@ -342,7 +339,9 @@ def _read_column(group: h5py.Group, name: str, column: schema.Column) -> NDArray
     try:
         values: NDArray[Any] = dataset[()]
     except _DAMAGE as error:
-        raise _Refusal(f"{group.name}/{name}: cannot be read, the file is damaged: {_first_line(error)}") from error
+        raise _RefusalError(
+            f"{group.name}/{name}: cannot be read, the file is damaged: {_first_line(error)}"
+        ) from error
     if column.dtype == np.bool_ and values.view(np.uint8).max() > 1:
         _refuse(f"{group.name}/{name}: does not hold booleans")
     return values
@@ -353,7 +352,7 @@ def _read_attribute(group: h5py.Group, name: str, kind: schema.Kind) -> Any:
     type_id = attribute.get_type()
     where = f"{group.name}: attribute {name}"
     if type_id.get_class() != _TYPE_CLASSES[kind] or (kind == "text" and type_id.is_variable_str()):
-        _refuse(f"{where} is not a {kind} of fixed size")
+        _refuse(f"{where} has another type than {kind} of fixed size")
     if attribute.get_space().get_simple_extent_type() != h5py.h5s.SCALAR:
         _refuse(f"{where} is not a single value")
     if type_id.get_size() > (schema.MAX_TEXT_BYTES if kind == "text" else 8):
@@ -376,7 +375,7 @@ def _read_json(file: h5py.File, name: str) -> dict[str, Any]:
     try:
         value = json.loads(_read_text(file, name), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise _Refusal(f"attribute {name} is not strict JSON: {error}") from error
+        raise _RefusalError(f"attribute {name} is not strict JSON: {error}") from error
     if not isinstance(value, dict):
         _refuse(f"attribute {name} is not a JSON object")
     return value

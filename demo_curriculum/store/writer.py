@@ -129,7 +129,9 @@ def _write_column(group: h5py.Group, name: str, array: NDArray[Any], *, rows: in
         raise ValueError(f"{name}: the shape {array.shape} is empty or has more than {schema.MAX_RANK} axes")
     row_bytes = array[:1].nbytes
     if row_bytes > schema.MAX_CHUNK_BYTES:
-        raise ValueError(f"{name}: {row_bytes:,} bytes a row are more than the {schema.MAX_CHUNK_BYTES:,} of the format")
+        raise ValueError(
+            f"{name}: {row_bytes:,} bytes a row are more than the {schema.MAX_CHUNK_BYTES:,} of the format"
+        )
     rows = min(len(array), rows or max(1, CHUNK_BYTES // row_bytes))
     group.create_dataset(
         name,

@@ -86,7 +86,7 @@ def evaluate(
     seed: int,
     on_episode: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Plays ``episodes`` from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps."""
+    """Plays from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps."""
     envs = [
         SimulatorEnv(
             make_simulator(),

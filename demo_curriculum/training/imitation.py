@@ -16,7 +16,7 @@ Success = Callable[[int, NDArray[np.int64]], NDArray[np.float64]]
 
 
 def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int64]:
-    """For each demo step the action that the demonstrator plays most often in the next ``frame_skip``; first on ties."""
+    """For each demo step the action most frequent in the next ``frame_skip``; of equals the first."""
     padded = np.concatenate([actions, np.repeat(actions[-1:], frame_skip - 1)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, frame_skip)
     votes = (windows[:, :, None] == windows[:, None, :]).sum(axis=2)
@@ -40,12 +40,12 @@ class DemoPairs:
         self, count: int, frontiers: Sequence[int], success: Success, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Observations (count, stack, ...), actions i64 (count,), and weights f32 (count,), 1 - success."""
-        spans = np.array([len(actions) - max(frontier, 0) for actions, frontier in zip(self._actions, frontiers)])
+        lengths = [len(actions) for actions in self._actions]
+        spans = np.array([length - max(frontier, 0) for length, frontier in zip(lengths, frontiers, strict=True)])
         chosen = rng.choice(len(spans), size=count, p=spans / spans.sum())
         observations: list[NDArray[Any]] = []
         actions, weights = [], []
-        for demo in range(len(spans)):
-            length = len(self._actions[demo])
+        for demo, length in enumerate(lengths):
             steps = rng.integers(max(frontiers[demo], 0), length, size=int((chosen == demo).sum()))
             observations.append(self._observations[demo][np.maximum(steps[:, None] - self._back, 0)])
             actions.append(self._actions[demo][steps])

@@ -32,6 +32,8 @@ from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
+# Of the demos as they are held in memory: 8 kB each for Atari, and a start is never far from one.
+SNAPSHOT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def build_trainer(run: Run, demos: Sequence[Demo]) -> Trainer:
     config = run.config
     replayed = []
     for index, demo in enumerate(demos):
-        comparison = replay_demo(simulator_for(run.demos[index], config), demo)
+        dense = range(SNAPSHOT_EVERY, len(demo), SNAPSHOT_EVERY)
+        comparison = replay_demo(simulator_for(run.demos[index], config), demo, snapshot_steps=dense)
         if comparison.rewards:
             raise MismatchError(
                 f"demo {index} does not replay on the installed simulator: its reward at step "

@@ -157,6 +157,14 @@ def test_the_shortest_way_that_costs_no_life_is_found_from_any_seed(seed):
     assert demo.origin == "search"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_even_the_first_way_found_is_tidied(seed):
+    demo = search_demo(
+        Ledge(), cell=cell_of("Ledge"), until_score=10, rng=np.random.default_rng(seed), block=1, polish_frames=0
+    )
+    assert demo.actions.tolist() == [RIGHT] * 5 + [STAY] * TAIL
+
+
 def test_tidying_leaves_out_detours_and_needless_changes():
     search = ledge_search()
     search.best = Node(RESET, (RIGHT, LEFT, RIGHT, RIGHT, STAY, RIGHT, RIGHT, LEFT, RIGHT, RIGHT), b"", 10.0, 10)
