@@ -82,7 +82,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demos: Sequence[Demo],
         sample: Sample,
         *,
-        lag: int = 200,
+        lag: int = 100,
         tail: float = 7.0,
         end_on_life_loss: bool = True,
     ) -> None:

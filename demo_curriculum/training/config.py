@@ -27,13 +27,14 @@ class TrainConfig:
         rnd: pay an exploration bonus by random network distillation.
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
-            -1 means the rule's own: 0 for "openai", 0.1 for "adaptive".
+            -1 means the rule's own: 0 for "openai", 0.3 for "adaptive".
         envs: simulators stepped together.
         steps: agent steps of each of them per update.
         epochs: passes over each rollout.
         minibatches: per pass.
         lr: learning rate of the policy.
-        gamma: discount of the game's rewards per agent step.
+        gamma: discount of the game's rewards per agent step. The policy cannot see how far behind the demo it is; near
+            1, waiting until the lag ends the episode looks as good as trying, and the climb stalls.
         gamma_int: discount of the bonuses per agent step.
         lam: of the advantage estimates, both streams.
         clip: PPO's clipping range.
@@ -47,7 +48,7 @@ class TrainConfig:
     frame_skip: int = 4
     stack: int = 0
     sticky: float = 0.25
-    lag: int = 200
+    lag: int = 100
     tail: float = 4.0
     end_on_life_loss: bool = True
     reward: Literal["sign", "raw", "scaled"] = "sign"
@@ -59,7 +60,7 @@ class TrainConfig:
     epochs: int = 3
     minibatches: int = 4
     lr: float = 3e-4
-    gamma: float = 0.999
+    gamma: float = 0.99
     gamma_int: float = 0.99
     lam: float = 0.95
     clip: float = 0.2
@@ -92,7 +93,7 @@ class TrainConfig:
         """What ``imitation`` comes to."""
         if self.imitation >= 0:
             return self.imitation
-        return 0.1 if self.rule == "adaptive" else 0.0
+        return 0.3 if self.rule == "adaptive" else 0.0
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
