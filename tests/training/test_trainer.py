@@ -1,0 +1,69 @@
+import torch
+
+from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.playback import play_demo
+from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.run import build_trainer, describe
+from demo_curriculum.training.trainer import Trainer
+
+
+def chain_trainer(**options: object) -> Trainer:
+    simulator = make_simulator("LockedChain-30")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+    settings = {"envs": 5, "steps": 16, "minibatches": 2, "hidden": 16, "frame_skip": 1, "sticky": 0.0, **options}
+    config = TrainConfig(**settings)  # type: ignore[arg-type]
+    return build_trainer(describe([demo], config), [demo])
+
+
+def test_values_follow_the_episode_and_not_the_next_one() -> None:
+    trainer = chain_trainer()
+    rollout = trainer._collect()
+    ended = rollout.ended.nonzero()
+    assert len(ended) == len(rollout.outcomes) == len(rollout.final_observations) > 10
+    next_ext, next_int = trainer._next_values(rollout)
+    for final, (step, env) in zip(rollout.final_observations, ended.tolist(), strict=True):
+        expected = trainer.policy(final[None])
+        assert torch.isclose(next_ext[step, env], expected.value_ext[0], atol=1e-5)
+        assert torch.isclose(next_int[step, env], expected.value_int[0], atol=1e-5)
+        assert torch.equal(rollout.next_frames[step, env], final[-1])
+    going_on = ~rollout.ended[:-1]
+    assert torch.equal(next_ext[:-1][going_on], rollout.values_ext[1:][going_on])
+    assert torch.equal(rollout.next_frames[:-1][going_on], rollout.observations[1:, :, -1][going_on])
+
+
+def test_one_update_reports_and_counts() -> None:
+    trainer = chain_trainer()
+    report = next(trainer.updates())
+    assert (report.update, report.agent_steps) == (1, 80)
+    assert report.frames == trainer.env.frames >= 80
+    assert {"train/policy", "train/imitation", "rnd/bonus", "rnd/loss", "train/explained_variance"} <= set(
+        report.metrics
+    )
+
+
+def test_the_demo_seeds_the_statistics() -> None:
+    trainer = chain_trainer()
+    assert trainer.rnd is not None
+    # The agent is at each of the 31 places once in the demo.
+    assert torch.allclose(trainer.rnd.moments.mean, torch.full((31,), 1 / 31, dtype=torch.float64))
+    assert int(trainer.rnd.moments.count) == 31
+
+
+def test_what_is_switched_off_is_not_there() -> None:
+    trainer = chain_trainer(rnd=False, imitation=0.0)
+    metrics = next(trainer.updates()).metrics
+    assert not [name for name in metrics if name.startswith("rnd/") or name == "train/imitation"]
+
+
+def test_without_reward_or_advantage_a_bonus_alone_moves_the_policy() -> None:
+    changes = {}
+    for weight in (0.0, 1.0):
+        trainer = chain_trainer(bonus_weight=weight, imitation=0.0, entropy=0.0)
+        before = trainer.policy.actor.weight.clone()  # type: ignore[operator]
+        rollout = trainer._collect()
+        rollout.rewards.zero_()
+        zeros = torch.zeros_like(rollout.rewards)
+        trainer._improve_policy(rollout, zeros, torch.randn_like(zeros))
+        changes[weight] = (trainer.policy.actor.weight - before).abs().max().item()  # type: ignore[operator]
+    assert changes[1.0] > changes[0.0]
+    assert changes[0.0] == 0.0
