@@ -166,7 +166,7 @@ class AdaptiveCurriculum:
         return all(self._done(climb) for climb in self._climbs)
 
     def _done(self, climb: _Climb) -> bool:
-        return climb.frontier == 0 and climb.reset.reaches(self._threshold, trials=RESET_TRIALS)
+        return climb.frontier == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def _window_end(self, climb: _Climb) -> int:
         return min(climb.frontier + self._window, climb.timeline.end)

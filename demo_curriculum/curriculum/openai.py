@@ -125,7 +125,7 @@ class OpenAICurriculum:
     @property
     def finished(self) -> bool:
         return all(
-            self._frontier(climb) == 0 and climb.reset.reaches(self._threshold, trials=RESET_TRIALS)
+            self._frontier(climb) == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
             for climb in self._climbs
         )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 
 RESET_MEMORY = 100
 RESET_TRIALS = 50
 """Recent trials from the game's own reset that are looked at, and how many make a verdict."""
+
+CONFIDENT = 1.645
+"""Standard deviations below which 95 % of a normal distribution lies, on one side."""
 
 
 class RecentTrials:
@@ -32,8 +36,19 @@ class RecentTrials:
     def tie_rate(self) -> float | None:
         return self.ties / len(self) if self._ties else None
 
-    def reaches(self, threshold: float, *, trials: int) -> bool:
-        return len(self) >= trials and self.ties >= threshold * len(self)
+    def surely_reach(self, threshold: float, *, trials: int) -> bool:
+        """Whether at least ``trials`` put the tie rate at ``threshold`` or above with 95 % confidence.
+
+        The lower end of Wilson's interval (1927). The plain rate, looked at again after each update, would reach the
+        threshold by luck long before the policy does. Of 100 trials 27 are enough for a threshold of .2.
+        """
+        count = len(self)
+        if count < trials:
+            return False
+        rate, spread = self.ties / count, CONFIDENT**2 / count
+        centre = rate + spread / 2
+        margin = math.sqrt(rate * (1 - rate) * spread + spread**2 / 4)
+        return centre - margin >= threshold * (1 + spread)
 
     @property
     def history(self) -> list[int]:

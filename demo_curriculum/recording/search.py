@@ -226,8 +226,8 @@ class Search:
         demo = play_demo(self.simulator, actions, origin="search")
         if demo.score < min(self.best.score, self.until_score) or not replay_demo(self.simulator, demo).matched:
             raise SearchError(
-                f"the way found has {self.best.score:.12g} points in the search but {demo.score:.12g} when played from the "
-                "reset: the simulator does not restore its snapshots exactly"
+                f"the way found has {self.best.score:.12g} points in the search but {demo.score:.12g} when played from "
+                "the reset: the simulator does not restore its snapshots exactly"
             )
         return demo
 

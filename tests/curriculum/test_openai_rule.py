@@ -112,10 +112,10 @@ def test_starts_before_the_demo_are_the_games_own_reset() -> None:
     assert set(steps[steps < 4]) == {-40, 0, 1, 2, 3}
     assert (steps == -40).mean() > 0.55
     assert not curriculum.finished
-    record(curriculum, -40, ties=9, trials=49)
+    record(curriculum, -40, ties=26, trials=99)
     assert not curriculum.finished
     record(curriculum, -40, ties=1)
-    assert curriculum.finished
+    assert curriculum.finished  # 27 of 100
     assert curriculum.report() == {
         "finished": True,
         "demos": [{"frontier": 0, "tie_rate": None, "trials": 50, "reset_tie_rate": 0.2, "reset_trials": 50}],

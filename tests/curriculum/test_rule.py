@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo_curriculum.curriculum import CURRICULA, Curriculum, CurriculumError, Timeline, make_curriculum
+from demo_curriculum.curriculum.trials import RecentTrials
 from demo_curriculum.demo import Demo, Outcome, SimulatorSpec, Start
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 
@@ -204,3 +205,12 @@ def test_a_timeline_knows_the_positive_rewards_of_its_demo() -> None:
     assert Timeline.of(demo).end == 4
     # All penalties: the demo has to be matched up to its end.
     assert Timeline(5, 0, ()).end == 5
+
+
+def test_a_verdict_needs_confidence() -> None:
+    # Wilson's lower end at 95 %: 26 of 100 give .195, 27 give .204; of 20, 7 give .202, 6 give .164.
+    for ties, count, sure in ((26, 100, False), (27, 100, True), (7, 20, True), (6, 20, False)):
+        trials = RecentTrials(100, [True] * ties + [False] * (count - ties))
+        assert trials.surely_reach(0.2, trials=20) is sure, (ties, count)
+    assert not RecentTrials(100, [True] * 19).surely_reach(0.2, trials=20)
+    assert RecentTrials(100, [True] * 20).surely_reach(1.0, trials=20) is False, "certainty is never reached"

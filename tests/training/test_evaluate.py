@@ -30,12 +30,12 @@ def test_ties_count_equal_scores() -> None:
 
 
 def test_the_four_protocols() -> None:
-    assert PROTOCOLS == {
+    assert {
         "deterministic": Protocol(0.0, 0, 0.0),
         "noop": Protocol(0.0, 30, 0.0),
         "sticky": Protocol(0.25, 0, 0.0),
         "epsilon": Protocol(0.0, 0, 0.01),
-    }
+    } == PROTOCOLS
 
 
 class Keyring(Policy):
