@@ -118,9 +118,9 @@ def test_starts_before_the_demo_are_the_games_own_reset() -> None:
     assert curriculum.finished  # 27 of 100
     assert curriculum.report() == {
         "finished": True,
-        "demos": [{"frontier": 0, "tie_rate": None, "trials": 50, "reset_tie_rate": 0.2, "reset_trials": 50}],
+        "demos": [{"frontier": 0, "tie_rate": None, "trials": 100, "reset_tie_rate": 0.27, "reset_trials": 100}],
     }
-    assert curriculum.success(0, np.array([-40])).tolist() == [0.2]
+    assert curriculum.success(0, np.array([-40])).tolist() == [0.27]
 
 
 def test_buckets_average_the_starts_that_a_finished_period_has_tried() -> None:
