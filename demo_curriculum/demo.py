@@ -207,19 +207,21 @@ class Demo:
         return candidates[-1] if candidates else None
 
     def trim(self, end: int) -> Demo:
-        """The demo's first ``end`` steps, restorable on their own.
+        """The demo's first ``end`` steps, restorable on their own; truncated where the game goes on.
 
         Raises:
             InvalidDemoError: ``end`` is not within 1..T.
         """
         if not 1 <= end <= len(self):
             raise InvalidDemoError(f"trim: end {end} is not within 1..{len(self)}")
+        truncations = self.truncations[:end].copy()
+        truncations[-1] = not self.terminations[end - 1]
         return replace(
             self,
             actions=self.actions[:end],
             rewards=self.rewards[:end],
             terminations=self.terminations[:end],
-            truncations=self.truncations[:end],
+            truncations=truncations,
             observations=self.observations[: end + 1],
             lives=self.lives[: end + 1],
             snapshots=tuple(snapshot for snapshot in self.snapshots if snapshot.step <= end),

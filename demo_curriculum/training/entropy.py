@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EntropyControl:
     """The weight of the entropy in the loss.
 
-    While the frontier moves it is ``base``. Once it has stood still for ``patience`` updates and the policy's entropy
-    has fallen under ``floor``, the weight grows by ``rate`` an update up to ``most * base``; it shrinks back as soon
-    as either no longer holds.
+    While the frontier gets earlier it is ``base``. Once it has not been earlier than ever before for ``patience``
+    updates, and the policy's entropy is under ``floor``, the weight grows by ``rate`` an update up to ``most * base``;
+    it shrinks back as soon as either no longer holds. Moves to and fro before a hard spot count as standing still.
 
     Args:
         base: the weight while all goes well.
@@ -21,18 +23,23 @@ class EntropyControl:
     ) -> None:
         self.base, self.floor, self.patience, self.rate, self.most = base, floor, patience, rate, most
         self.weight = base
+        self.earliest: int | None = None
         self.still = 0
 
-    def update(self, entropy: float, moved: bool) -> None:
-        """Once per training update: the policy's mean entropy, and whether the frontier has just moved."""
-        self.still = 0 if moved else self.still + 1
+    def update(self, entropy: float, frontier: int) -> None:
+        """Once per training update: the policy's mean entropy, and the frontier (of several demos the sum)."""
+        if self.earliest is None or frontier < self.earliest:
+            self.earliest = frontier
+            self.still = 0
+        else:
+            self.still += 1
         if self.still >= self.patience and entropy < self.floor:
             self.weight = min(self.weight * self.rate, self.base * self.most)
         else:
             self.weight = max(self.weight / self.rate, self.base)
 
-    def state_dict(self) -> dict[str, float]:
-        return {"weight": self.weight, "still": self.still}
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": self.weight, "earliest": self.earliest, "still": self.still}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.weight, self.still = float(state["weight"]), int(state["still"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.weight, self.earliest, self.still = state["weight"], state["earliest"], state["still"]

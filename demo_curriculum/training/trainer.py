@@ -113,7 +113,7 @@ class Trainer:
                 self.curriculum.record(outcome)
             moves = self.curriculum.advance()
             metrics = self._learn(rollout)
-            self.entropy.update(metrics["train/entropy"], bool(moves))
+            self.entropy.update(metrics["train/entropy"], sum(self.curriculum.frontiers))
             self.update += 1
             self.agent_steps += rollout.actions.numel()
             yield UpdateReport(self.update, self.agent_steps, self.env.frames, moves, rollout.outcomes, metrics)

@@ -16,22 +16,22 @@ from demo_curriculum.training.memory import ObservationMemory
 
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
     control = EntropyControl(0.01, floor=0.3, patience=3, rate=2.0, most=10.0)
-    for entropy in (0.1, 0.1):
-        control.update(entropy, moved=False)
+    for entropy, frontier in ((0.1, 100), (0.1, 100), (0.1, 140)):
+        control.update(entropy, frontier)
     assert control.weight == 0.01, "not stalled for long enough"
-    for _ in range(2):
-        control.update(0.1, moved=False)
-    assert control.weight == pytest.approx(0.04)
+    for frontier in (120, 100):
+        control.update(0.1, frontier)
+    assert control.weight == pytest.approx(0.04), "to and fro is no progress"
     for _ in range(9):
-        control.update(0.1, moved=False)
+        control.update(0.1, 100)
     assert control.weight == pytest.approx(0.1), "bounded"
-    control.update(0.9, moved=False)
+    control.update(0.9, 100)
     assert control.weight == pytest.approx(0.05), "no longer collapsed"
-    control.update(0.1, moved=True)
-    assert control.weight == pytest.approx(0.025), "moved"
+    control.update(0.1, 99)
+    assert control.weight == pytest.approx(0.025), "earlier than ever"
     other = EntropyControl(0.01)
     other.load_state_dict(control.state_dict())
-    assert (other.weight, other.still) == (control.weight, 0)
+    assert vars(other) | {"floor": 0.3, "patience": 3, "rate": 2.0} == vars(control)
 
 
 def test_agent_actions_are_the_most_frequent_of_the_next_demo_steps() -> None:
