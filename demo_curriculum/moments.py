@@ -17,11 +17,15 @@ class RunningMoments(nn.Module):
         shape: of one observation.
         clip: whitened values are clipped to ±clip.
         least_std: what constant components are divided by instead of 0.
+
+    Attributes:
+        std: f32, ``shape``; 1 before the first update.
     """
 
     count: Tensor
     mean: Tensor
     squares: Tensor
+    std: Tensor
 
     def __init__(self, shape: Sequence[int], *, clip: float = 5.0, least_std: float = 1e-4) -> None:
         super().__init__()
@@ -30,13 +34,7 @@ class RunningMoments(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(tuple(shape), dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(tuple(shape), dtype=torch.float64))
-
-    @property
-    def std(self) -> Tensor:
-        """f32, ``shape``; 1 before the first update."""
-        if self.count == 0:
-            return torch.ones_like(self.mean, dtype=torch.float32)
-        return (self.squares / self.count).sqrt().clamp_min(self.least_std).float()
+        self.register_buffer("std", torch.ones(tuple(shape)))
 
     @torch.no_grad()
     def update(self, batch: Tensor) -> None:
@@ -52,6 +50,7 @@ class RunningMoments(nn.Module):
         self.squares += squares + delta**2 * self.count * count / total
         self.mean += delta * count / total
         self.count.copy_(total)
+        self.std.copy_((self.squares / total).sqrt().clamp_min(self.least_std))
 
     def forward(self, batch: Tensor) -> Tensor:
         """(B, *shape) of any number type -> f32, whitened and clipped."""

@@ -59,7 +59,8 @@ class RandomNetworkDistillation(nn.Module):
         whitened = self.moments(next_observations)
         if self.pixels:
             whitened = whitened.unsqueeze(1)
-        return cast(Tensor, (self.predictor(whitened) - self.target(whitened)) ** 2)
+        # Under autocast the difference of two nearly equal outputs must not be rounded once more.
+        return cast(Tensor, (self.predictor(whitened).float() - self.target(whitened).float()) ** 2)
 
     @torch.no_grad()
     def bonus(self, next_observations: Tensor) -> Tensor:

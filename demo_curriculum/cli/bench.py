@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -13,7 +14,7 @@ FRAME_SKIP = 4
 
 
 def main(
-    env_id: Annotated[str, tyro.conf.Positional] = "ALE/MontezumaRevenge-v5",
+    demo: Annotated[Path, tyro.conf.Positional],
     /,
     observation: Literal["ram", "pixels"] = "ram",
     envs: int = 32,
@@ -26,7 +27,7 @@ def main(
     environment alone, and training end to end take turns, so that a noisy machine is noisy for all of them.
 
     Args:
-        env_id: an Atari game.
+        demo: demo file; training climbs its first demo as ``train`` does, from the end.
         observation: what the policy sees.
         envs: simulators in the vector environment.
         rounds: turns of each; the median counts.
@@ -37,20 +38,19 @@ def main(
     from rich.console import Console
     from rich.table import Table
 
-    from demo_curriculum.simulators import make_simulator
-    from demo_curriculum.simulators.playback import play_demo
+    from demo_curriculum.simulators import simulator_of
+    from demo_curriculum.store import read_demos
     from demo_curriculum.training.config import TrainConfig
     from demo_curriculum.training.run import build_trainer, describe
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    simulator = make_simulator(env_id)
-    actions: list[int] = [0] * 400
-    demo = play_demo(simulator, actions, origin="script")
+    demos = read_demos(demo)[:1]
+    simulator = simulator_of(demos[0].simulator)
     trainers = {}
     for rnd in (True, False):
         config = TrainConfig(observation=observation, envs=envs, rnd=rnd)
-        trainers[rnd] = build_trainer(describe([demo], config), [demo])
+        trainers[rnd] = build_trainer(describe(demos, config), demos)
     env = trainers[True].env
 
     def emulator() -> int:
@@ -92,9 +92,13 @@ def main(
         for name, values in rates.items()
     }
     if json_:
-        print(json.dumps({"env_id": env_id, "observation": observation, "envs": envs, "results": results}))
+        print(
+            json.dumps({"env_id": simulator.spec.env_id, "observation": observation, "envs": envs, "results": results})
+        )
         return
-    table = Table(title=f"{env_id}, {observation} observations, {envs} simulators, one process, one thread")
+    table = Table(
+        title=f"{simulator.spec.env_id}, {observation} observations, {envs} simulators, one process, one thread"
+    )
     table.add_column("")
     table.add_column("agent steps/s", justify="right")
     table.add_column("of the emulator's limit", justify="right")

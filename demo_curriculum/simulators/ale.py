@@ -92,6 +92,7 @@ class AleSimulator:
         # The two latest screens, which pixel observations pool; Atari sprites flicker from frame to frame.
         self._screens = np.zeros((2, *SCREEN), np.uint8)
         self._loaded = self._ale.cloneState()
+        self._acted = False
         self.reset()
         self._layout = parse_state(self.save(), rom_md5=self._spec.rom_md5).layout
 
@@ -124,6 +125,7 @@ class AleSimulator:
         # games, Private Eye among them, the second game begins otherwise than the first. This puts the generator back.
         self._ale.restoreState(self._loaded)
         self._ale.reset_game()
+        self._acted = False
         if self._observation == "pixels":
             self._ale.getScreenGrayscale(self._screens[1])
             self._screens[0] = self._screens[1]
@@ -134,6 +136,7 @@ class AleSimulator:
             raise ValueError(f"actions {list(actions)} are not all within 0..{len(codes) - 1}")
         pixels = self._observation == "pixels"
         reward = 0
+        self._acted = self._acted or len(actions) > 0
         for index, action in enumerate(actions):
             reward += ale.act(codes[action])
             over = ale.game_over()
@@ -153,14 +156,14 @@ class AleSimulator:
         return bytes(self._ale.cloneState().serialize())
 
     def restore(self, data: bytes) -> None:
-        if parse_state(data, rom_md5=self._spec.rom_md5).layout != self._layout:
-            raise SnapshotError(f"the state is not laid out as those of {self._spec.env_id} are")
         try:
-            state = ale_py.ALEState(data)
+            state = _checked_state(data, self._spec.rom_md5, self._spec.env_id, self._layout)
             # The state does not say how much of a picture is drawn. An emulator that is not done with one, as after the
             # reset of Q*bert and Tetris, would go on drawing where the state's clocks say, beyond its buffer; it has to
             # act before it is restored. It acts again because the screen would else show what was there before.
-            self._ale.act(0)
+            if not self._acted:
+                self._ale.act(0)
+                self._acted = True
             self._ale.restoreState(state)
             self._ale.act(0)
             self._ale.restoreState(state)
@@ -184,6 +187,13 @@ class AleSimulator:
     def _resize(self, screen: NDArray[np.uint8]) -> NDArray[np.uint8]:
         rows, columns = self._resizers
         return np.rint(rows @ (screen.astype(np.float32) @ columns)).astype(np.uint8)
+
+
+@lru_cache(maxsize=1024)  # the same starts are restored again and again
+def _checked_state(data: bytes, md5: str, env_id: str, layout: tuple[str, tuple[bool, ...]]) -> ale_py.ALEState:
+    if parse_state(data, rom_md5=md5).layout != layout:
+        raise SnapshotError(f"the state is not laid out as those of {env_id} are")
+    return ale_py.ALEState(data)
 
 
 def _area_weights(source: int, target: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,14 @@ def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int
     return np.asarray(windows[np.arange(len(actions)), votes.argmax(axis=1)])
 
 
+class Pairs(NamedTuple):
+    """Observations (B, stack, ...), actions i64 (B,), and weights f32 (B,), 1 - success."""
+
+    observations: Tensor
+    actions: Tensor
+    weights: Tensor
+
+
 class DemoPairs:
     """Draws pairs from behind each demo's frontier, weighted by how badly the agent does from there.
 
@@ -36,10 +44,8 @@ class DemoPairs:
         self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
         self._back = np.arange(stack - 1, -1, -1) * frame_skip
 
-    def sample(
-        self, count: int, frontiers: Sequence[int], success: Success, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Observations (count, stack, ...), actions i64 (count,), and weights f32 (count,), 1 - success."""
+    def sample(self, count: int, frontiers: Sequence[int], success: Success, rng: np.random.Generator) -> Pairs:
+        """``count`` pairs."""
         lengths = [len(actions) for actions in self._actions]
         spans = np.array([length - max(frontier, 0) for length, frontier in zip(lengths, frontiers, strict=True)])
         chosen = rng.choice(len(spans), size=count, p=spans / spans.sum())
@@ -50,7 +56,7 @@ class DemoPairs:
             observations.append(self._observations[demo][np.maximum(steps[:, None] - self._back, 0)])
             actions.append(self._actions[demo][steps])
             weights.append(1.0 - success(demo, steps))
-        return (
+        return Pairs(
             torch.from_numpy(np.concatenate(observations)),
             torch.from_numpy(np.concatenate(actions)),
             torch.from_numpy(np.concatenate(weights)).float(),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from demo_curriculum.moments import RunningMoments
+from demo_curriculum.training.precision import fast_products
 
 # Bytes that never changed in the demo say nothing of their scale; one unit is the smallest change there can be.
 LEAST_STD = 1.0
@@ -20,6 +21,10 @@ class Prediction(NamedTuple):
     logits: Tensor
     value_ext: Tensor
     value_int: Tensor
+
+    def split(self, rows: int) -> tuple[Prediction, Prediction]:
+        """Of the first ``rows`` observations, and of the others."""
+        return Prediction(*(part[:rows] for part in self)), Prediction(*(part[rows:] for part in self))
 
 
 class Decision(NamedTuple):
@@ -61,7 +66,9 @@ class Policy(nn.Module):
             self.body.moments.update(frames)
 
     def forward(self, observations: Tensor) -> Prediction:
-        features = self.body(observations)
+        with fast_products(observations.device):
+            features = self.body(observations)
+        features = features.float()
         values = self.critic(features)
         return Prediction(self.actor(features), values[:, 0], values[:, 1])
 

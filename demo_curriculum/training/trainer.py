@@ -20,12 +20,14 @@ from demo_curriculum.training.imitation import DemoPairs
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
+from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
 from demo_curriculum.training.rollout import Rollout
 
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
 IMITATION_BATCH = 256
+BONUS_BATCH = 1024
 RND_BATCH = 256
 # Each episode's end is worth one batch of the vector predictor; many short episodes must not outweigh the policy.
 RND_BATCHES = 16
@@ -173,7 +175,9 @@ class Trainer:
 
     def _bonuses(self, rollout: Rollout, rnd: RandomNetworkDistillation, metrics: dict[str, float]) -> Tensor:
         """(T, N), scaled; computed before anything is learned from the rollout."""
-        raw = torch.stack([rnd.bonus(row) for row in rollout.next_frames])
+        with fast_products(rollout.next_frames.device):
+            batches = [rnd.bonus(batch) for batch in torch.split(rollout.next_frames.flatten(0, 1), BONUS_BATCH)]
+        raw = torch.cat(batches).view_as(rollout.rewards)
         self.return_scale.update(raw)
         metrics["rnd/bonus_raw"] = float(raw.mean())
         scaled: Tensor = self.return_scale(raw)
@@ -197,7 +201,14 @@ class Trainer:
             order = torch.randperm(rows, generator=self.generator)
             for chosen in torch.split(order, rows // self.minibatches):
                 batch = {name: values[chosen] for name, values in flat.items()}
-                prediction = self.policy(batch["observations"])
+                observations = batch["observations"]
+                pairs = None
+                if self.imitation:
+                    pairs = self.pairs.sample(
+                        IMITATION_BATCH, self.curriculum.frontiers, self.curriculum.success, self.rng
+                    )
+                    observations = torch.cat([observations, pairs.observations])
+                prediction, imitating = self.policy(observations).split(len(chosen))
                 losses = ppo_losses(
                     prediction,
                     batch["actions"],
@@ -210,11 +221,8 @@ class Trainer:
                 )
                 loss = losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * losses.entropy
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
-                if self.imitation:
-                    observations, actions, weights = self.pairs.sample(
-                        IMITATION_BATCH, self.curriculum.frontiers, self.curriculum.success, self.rng
-                    )
-                    imitated = imitation_loss(self.policy(observations), actions, weights)
+                if pairs is not None:
+                    imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
                     loss = loss + self.imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
@@ -234,7 +242,8 @@ class Trainer:
         """Returns the mean loss over all batches."""
         losses = []
         for batch in self._predictor_batches(rollout, rnd):
-            loss = rnd.loss(batch)
+            with fast_products(batch.device):
+                loss = rnd.loss(batch)
             self.rnd_optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.rnd_optimizer.step()
