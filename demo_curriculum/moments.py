@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Sample(NamedTuple):
+    """Number (), mean (*shape) and sum of squared differences from the mean (*shape) of some observations, f64."""
+
+    number: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, batch: Tensor) -> Sample:
+        """``batch`` is (B, *shape)."""
+        batch = batch.to(torch.float64)
+        mean = batch.mean(dim=0) if len(batch) else torch.zeros_like(batch[0:1].sum(dim=0))
+        number = torch.tensor(len(batch), dtype=torch.float64, device=batch.device)
+        return cls(number, mean, ((batch - mean) ** 2).sum(dim=0))
+
+
+Pool = Callable[[Sample], Sample]
+"""Joins the samples of several processes, which then all have the same statistics."""
 
 
 class RunningMoments(nn.Module):
@@ -37,14 +58,12 @@ class RunningMoments(nn.Module):
         self.register_buffer("std", torch.ones(tuple(shape)))
 
     @torch.no_grad()
-    def update(self, batch: Tensor) -> None:
-        """Takes in ``batch`` (B, *shape)."""
-        batch = batch.to(torch.float64)
-        count = batch.shape[0]
+    def update(self, batch: Tensor, pool: Pool | None = None) -> None:
+        """Takes in ``batch`` (B, *shape), and with ``pool`` those of other processes."""
+        sample = Sample.of(batch)
+        count, mean, squares = sample if pool is None else pool(sample)
         if count == 0:
             return
-        mean = batch.mean(dim=0)
-        squares = ((batch - mean) ** 2).sum(dim=0)
         total = self.count + count
         delta = mean - self.mean
         self.squares += squares + delta**2 * self.count * count / total
@@ -77,13 +96,13 @@ class ReturnScale(nn.Module):
         self.moments = RunningMoments(())
 
     @torch.no_grad()
-    def update(self, rewards: Tensor) -> None:
-        """Takes in ``rewards`` (T, N), time first."""
+    def update(self, rewards: Tensor, pool: Pool | None = None) -> None:
+        """Takes in ``rewards`` (T, N), time first, and with ``pool`` those of other processes."""
         sums = []
         for row in rewards.to(torch.float64):
             self.running = self.gamma * self.running + row
             sums.append(self.running)
-        self.moments.update(torch.cat(sums))
+        self.moments.update(torch.cat(sums), pool)
 
     def forward(self, rewards: Tensor) -> Tensor:
         return rewards / self.moments.std

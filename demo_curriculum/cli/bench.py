@@ -41,6 +41,7 @@ def main(
     from demo_curriculum.simulators import simulator_of
     from demo_curriculum.store import read_demos
     from demo_curriculum.training.config import TrainConfig
+    from demo_curriculum.training.ranks import Ranks
     from demo_curriculum.training.run import build_trainer, describe
 
     torch.set_num_threads(1)
@@ -50,7 +51,7 @@ def main(
     trainers = {}
     for rnd in (True, False):
         config = TrainConfig(observation=observation, envs=envs, rnd=rnd)
-        trainers[rnd] = build_trainer(describe(demos, config), demos)
+        trainers[rnd] = build_trainer(describe(demos, config), demos, Ranks())
     env = trainers[True].env
 
     def emulator() -> int:

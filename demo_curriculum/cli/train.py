@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from demo_curriculum.cli.durations import seconds_of
+from demo_curriculum.errors import UsageError
 from demo_curriculum.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from demo_curriculum.training.session import Limits, Reason
+
+
+@dataclass(frozen=True)
+class Task:
+    """What each rank is to do."""
+
+    demo: Path
+    run_dir: Path
+    config: TrainConfig
+    limits: Limits
+    checkpoint_every: float
+    tensorboard: bool
+
+    def run(self) -> Reason:
+        from demo_curriculum.progress.terminal import TrainingDisplay
+        from demo_curriculum.store import read_demos
+        from demo_curriculum.training import session
+        from demo_curriculum.training.ranks import Ranks
+
+        demos = read_demos(self.demo)
+        ranks = Ranks.join()
+        run, _ = ranks.from_first(lambda: session.open_run(self.run_dir, demos, self.config))
+        with TrainingDisplay(session.run_record(run)) if ranks.first else nullcontext() as display:
+            reason = session.train(
+                self.run_dir,
+                run,
+                demos,
+                limits=self.limits,
+                display=display,
+                ranks=ranks,
+                checkpoint_every=self.checkpoint_every,
+                tensorboard=self.tensorboard,
+            )
+        ranks.close()
+        return reason
 
 
 def main(
@@ -16,6 +58,7 @@ def main(
     /,
     run_dir: Annotated[Path, tyro.conf.arg(aliases=["-r"])],
     config: tyro.conf.OmitArgPrefixes[TrainConfig],
+    ranks: int | None = None,
     until_frontier: int | None = 0,
     time_limit: str | None = None,
     agent_steps: int | None = None,
@@ -24,12 +67,15 @@ def main(
 ) -> int:
     """Train a policy from the demos in a file; a run directory that holds a run is gone on with.
 
-    Exits with 0 once the frontier is reached, 1 when a limit came first, 130 when interrupted; all of them save.
+    Exits with 0 once the frontier is reached, 1 when a limit came first, 130 when interrupted; all of them save. Under
+    torchrun, which takes anything but 0 for a failure and would start again, a limit is 0 too.
 
     Args:
         demo: demo file; all demos in it are trained on.
         run_dir: where config, progress log and checkpoints go.
         config: settings of the run.
+        ranks: processes that train together, each with its share of the simulators; by default as many as this machine
+            has cores, as far as they can share the simulators alike. Under torchrun that decides.
         until_frontier: stop when every frontier is this early; at 0, when the game's own reset is tied often enough
             too. None never stops for that.
         time_limit: stop after this long, for instance 90s, 10m or 2h.
@@ -39,26 +85,21 @@ def main(
     """
     limit = seconds_of(time_limit) if time_limit is not None else None
     every = seconds_of(checkpoint_every)
-    from demo_curriculum.progress.terminal import TrainingDisplay
-    from demo_curriculum.store import read_demos
-    from demo_curriculum.training import session
+    from demo_curriculum.training.launch import cores, launch
+    from demo_curriculum.training.session import Limits
 
-    demos = read_demos(demo)
-    run, _ = session.open_run(run_dir, demos, config)
-    with TrainingDisplay(session.run_record(run)) as display:
-        reason = session.train(
-            run_dir,
-            run,
-            demos,
-            limits=session.Limits(until_frontier, limit, agent_steps),
-            display=display,
-            checkpoint_every=every,
-            tensorboard=tensorboard,
-        )
+    task = Task(demo, run_dir, config, Limits(until_frontier, limit, agent_steps), every, tensorboard)
+    if ranks is None:
+        ranks = next(size for size in range(cores(), 0, -1) if config.envs % size == 0)
+    if ranks < 1:
+        raise UsageError(f"--ranks must be at least 1, is {ranks}")
+    if "RANK" in os.environ:
+        return 130 if task.run() == "interrupted" else 0
+    reason = task.run() if ranks == 1 else launch(ranks, task.run)
     if reason == "frontier":
         print(f"done: frontier {until_frontier} reached; see `demo-curriculum eval {run_dir}`")
         return 0
-    if reason == "interrupted":
+    if reason in ("interrupted", None):
         print(f"interrupted: saved in {run_dir}; the same command goes on from there")
         return 130
     print(f"stopped by the {reason} before frontier {until_frontier}; the same command with a later limit goes on")

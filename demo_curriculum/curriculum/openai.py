@@ -81,9 +81,10 @@ class OpenAICurriculum:
     where older successes make up the threshold. Without any such start it moves 100 steps later, the demo's last start
     at most.
 
-    Two things differ from the source: a worker whose start would lie before the demo begins at the game's own reset,
-    and keeps its place in the window there (the source leaves it at 0 for good); and several demos may be trained, each
-    with its own window, drawn alike.
+    Three things differ from the source: which worker an episode is of is drawn anew for each, so that sampling changes
+    nothing and any number of processes can share the rule; a worker whose start would lie before the demo begins at the
+    game's own reset, and keeps its place in the window there (the source leaves it at 0 for good); and several demos
+    may be trained, each with its own window, drawn alike.
 
     Args:
         timelines: one a demo.
@@ -112,7 +113,6 @@ class OpenAICurriculum:
         self._period = period
         self._threshold = threshold
         self._climbs = [_Climb(timeline) for timeline in timelines]
-        self._worker = 0
         self._updates = 0
 
     @property
@@ -132,8 +132,7 @@ class OpenAICurriculum:
     def sample(self, rng: np.random.Generator) -> Start:
         demo = int(rng.integers(len(self._climbs)))
         climb = self._climbs[demo]
-        step = climb.latest - self._worker // self._sharing
-        self._worker = (self._worker + 1) % self._workers
+        step = climb.latest - int(rng.integers(self._workers)) // self._sharing
         if rng.random() >= OWN_START:
             step = int(rng.integers(step, climb.timeline.length))
         return Start(demo, step if step >= 0 else climb.timeline.reset_step, climb.timeline.length)
@@ -220,11 +219,11 @@ class OpenAICurriculum:
                     "reset": save_trials(climb.reset),
                 }
             )
-        return save_demos(self.name, self._timelines, demos, worker=self._worker, updates=self._updates)
+        return save_demos(self.name, self._timelines, demos, updates=self._updates)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         keys = {"latest", "since_move", "starts", "reset"}
-        outer, readers = load_demos(state, self.name, self._timelines, keys, counters={"worker", "updates"})
+        outer, readers = load_demos(state, self.name, self._timelines, keys, counters={"updates"})
         climbs = [_Climb.load(*pair) for pair in zip(self._timelines, readers, strict=True)]
-        worker, updates = outer.integer("worker", 0, self._workers - 1), outer.integer("updates", 0)
-        self._climbs, self._worker, self._updates = climbs, worker, updates
+        self._updates = outer.integer("updates", 0)
+        self._climbs = climbs

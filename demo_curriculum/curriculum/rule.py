@@ -117,7 +117,7 @@ class Curriculum(Protocol):
         ...
 
     def sample(self, rng: np.random.Generator) -> Start:
-        """Where the next episode begins."""
+        """Where the next episode begins; changes nothing but ``rng``, so that processes with copies stay alike."""
         ...
 
     def record(self, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from demo_curriculum.moments import RunningMoments
+from demo_curriculum.moments import Pool, RunningMoments
 from demo_curriculum.training.precision import fast_products
 
 # Bytes that never changed in the demo say nothing of their scale; one unit is the smallest change there can be.
@@ -60,10 +60,10 @@ class Policy(nn.Module):
         self.critic = orthogonal(nn.Linear(width, 2), 1.0)
 
     @torch.no_grad()
-    def observe(self, frames: Tensor) -> None:
+    def observe(self, frames: Tensor, pool: Pool | None = None) -> None:
         """Takes single frames (B, ...) into the statistics that observations are whitened with."""
         if isinstance(self.body, VectorBody):
-            self.body.moments.update(frames)
+            self.body.moments.update(frames, pool)
 
     def forward(self, observations: Tensor) -> Prediction:
         with fast_products(observations.device):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from demo_curriculum.moments import Pool, Sample
 from demo_curriculum.training.policy import Prediction
 
 
@@ -62,9 +63,9 @@ def imitation_loss(prediction: Prediction, actions: Tensor, weights: Tensor) -> 
     return -(weights * chosen).mean()
 
 
-def normalise(advantages: Tensor, valid: Tensor) -> Tensor:
-    """Mean 0 and standard deviation 1 over valid rows."""
-    chosen = advantages[valid]
-    if chosen.numel() < 2:
+def normalise(advantages: Tensor, valid: Tensor, pool: Pool) -> Tensor:
+    """Mean 0 and standard deviation 1 over the valid rows of all that ``pool`` joins."""
+    count, mean, squares = pool(Sample.of(advantages[valid]))
+    if count < 2:
         return advantages
-    return (advantages - chosen.mean()) / (chosen.std() + 1e-8)
+    return ((advantages - mean) / ((squares / (count - 1)).sqrt() + 1e-8)).float()

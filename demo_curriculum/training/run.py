@@ -21,13 +21,14 @@ import torch
 from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import DemoStart, DemoStartVectorEnv, SimulatorEnv, StartCache
-from demo_curriculum.errors import DemoCurriculumError, MismatchError
+from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
+from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
@@ -133,16 +134,22 @@ def stack_for(simulator: Simulator, config: TrainConfig) -> int:
     return 4 if len(simulator.observation_shape) == 2 else 2
 
 
-def build_trainer(run: Run, demos: Sequence[Demo]) -> Trainer:
-    """A trainer at its beginning.
+def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
+    """A trainer at its beginning, with this rank's share of the simulators.
 
     The demos are replayed first: that checks them, gives snapshots of the installed simulator's own making (a file's
     are never trusted), and the observations that this policy would have seen.
 
     Raises:
         MismatchError: a demo does not replay on the installed simulator.
+        UsageError: the simulators cannot be shared alike among the ranks.
     """
     config = run.config
+    if config.envs % ranks.size or config.envs * config.steps // ranks.size % config.minibatches:
+        raise UsageError(
+            f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
+            f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
+        )
     replayed = []
     for index, demo in enumerate(demos):
         dense = range(SNAPSHOT_EVERY, len(demo), SNAPSHOT_EVERY)
@@ -178,7 +185,7 @@ def build_trainer(run: Run, demos: Sequence[Demo]) -> Trainer:
             end_on_life_loss=config.end_on_life_loss,
         )
 
-    env = DemoStartVectorEnv(make_env, config.envs)
+    env = DemoStartVectorEnv(make_env, config.envs // ranks.size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         policy = build_policy(run, env.envs[0].env.simulator)
@@ -207,6 +214,7 @@ def build_trainer(run: Run, demos: Sequence[Demo]) -> Trainer:
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
         seed=config.seed,
+        ranks=ranks,
     )
 
 

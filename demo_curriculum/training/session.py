@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from demo_curriculum.progress.log import ProgressLog, Record, truncate_after
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
 from demo_curriculum.training.trainer import Trainer, UpdateReport
 
@@ -95,65 +96,99 @@ def train(
     demos: Sequence[Demo],
     *,
     limits: Limits,
-    display: Display,
+    display: Display | None,
+    ranks: Ranks,
     checkpoint_every: float = 60.0,
     tensorboard: bool = False,
 ) -> Reason:
     """Trains until a limit is met or SIGINT or SIGTERM arrives, and saves; returns why it stopped.
 
-    A run that has checkpoints goes on from the newest whole one, and then equals a run that was never interrupted.
+    A run that has checkpoints goes on from the newest whole one, and then equals a run of as many ranks that was never
+    interrupted. Of several ranks the first reads and writes all files and decides when to save and stop.
 
     Args:
+        display: None at all ranks but the first.
+        ranks: the processes that train together, this one among them.
         checkpoint_every: seconds.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
+    torch.set_num_threads(1)
     began = time.monotonic()
-    trainer = build_trainer(run, demos)
-    checkpoints, log_path = folder / "checkpoints", folder / "progress.jsonl"
-    state = load_latest(checkpoints, display.message)
+    trainer = build_trainer(run, demos, ranks)
+    checkpoints = folder / "checkpoints"
+    state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
     earlier = 0.0
     if state is not None:
         trainer.load_state_dict(state["trainer"])
         earlier = float(state["seconds"])
-        truncate_after(log_path, trainer.update)
-    else:
-        log_path.unlink(missing_ok=True)
 
     def save() -> None:
-        seconds = earlier + time.monotonic() - began
-        save_checkpoint(checkpoints, trainer.update, {"trainer": trainer.state_dict(), "seconds": seconds})
+        whole = trainer.state_dict()
+        if ranks.first:
+            seconds = earlier + time.monotonic() - began
+            save_checkpoint(checkpoints, trainer.update, {"trainer": whole, "seconds": seconds})
 
-    events = TensorBoardWriter(folder / "tensorboard", resume_at=trainer.agent_steps) if tensorboard else nullcontext()
-    with ProgressLog(log_path) as log, events as writer, _stop_requests() as stop:
+    journal = _journal(folder, run, trainer, display, resumed=state is not None, tensorboard=tensorboard)
+    with journal as write, _stop_requests(twice=ranks.size == 1) as stop:
         if state is None:
-            log.write(run_record(run))
             save()
-        else:
-            log.write({"kind": "resume", "update": trainer.update, "reason": "resumed from a checkpoint"})
-            display.message(f"going on from update {trainer.update}, {trainer.agent_steps:,} agent steps")
-        reason = _reached(trainer, limits, time.monotonic() - began, stop)
+        reason, _ = _agree(ranks, _reached(trainer, limits, time.monotonic() - began, stop), False)
         saved, ticked, steps = time.monotonic(), time.monotonic(), trainer.agent_steps
         updates = trainer.updates()
         while reason is None:
             report = next(updates)
             now = time.monotonic()
-            records = _records(trainer, report, earlier + now - began, (report.agent_steps - steps) / (now - ticked))
+            rate = (report.agent_steps - steps) / (now - ticked)
             ticked, steps = now, report.agent_steps
-            for record in records:
-                log.write(record)
-                if record["kind"] == "move":
-                    display.move(record)
-                elif record["kind"] == "update":
-                    display.update(record)
-                    if writer is not None:
-                        writer.write(record)
-            reason = _reached(trainer, limits, now - began, stop)
-            if reason is None and now - saved >= checkpoint_every:
+            for record in _records(trainer, report, earlier + now - began, rate):
+                write(record)
+            wanted = _reached(trainer, limits, now - began, stop)
+            reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
+            if reason is None and due:
                 save()
                 saved = time.monotonic()
-        log.write({"kind": "end", "update": trainer.update, "reason": reason})
+        write({"kind": "end", "update": trainer.update, "reason": reason})
         save()
     return reason
+
+
+def _agree(ranks: Ranks, reason: Reason | None, save_due: bool) -> tuple[Reason | None, bool]:
+    """Why all ranks stop now, which any one may want, and whether they save, which is up to the first."""
+    wishes = ranks.gather((reason, save_due))
+    return next((reason for reason, _ in wishes if reason is not None), None), wishes[0][1]
+
+
+@contextmanager
+def _journal(
+    folder: Path, run: Run, trainer: Trainer, display: Display | None, *, resumed: bool, tensorboard: bool
+) -> Iterator[Callable[[Record], None]]:
+    """Takes records to the progress log, to TensorBoard and to the display; at all ranks but the first nowhere."""
+    if display is None:
+        yield lambda record: None
+        return
+    path = folder / "progress.jsonl"
+    if resumed:
+        truncate_after(path, trainer.update)
+    else:
+        path.unlink(missing_ok=True)
+    events = TensorBoardWriter(folder / "tensorboard", resume_at=trainer.agent_steps) if tensorboard else nullcontext()
+    with ProgressLog(path) as log, events as writer:
+
+        def write(record: Record) -> None:
+            log.write(record)
+            if record["kind"] == "move":
+                display.move(record)
+            elif record["kind"] == "update":
+                display.update(record)
+                if writer is not None:
+                    writer.write(record)
+
+        if resumed:
+            write({"kind": "resume", "update": trainer.update, "reason": "resumed from a checkpoint"})
+            display.message(f"going on from update {trainer.update}, {trainer.agent_steps:,} agent steps")
+        else:
+            write(run_record(run))
+        yield write
 
 
 def run_record(run: Run) -> Record:
@@ -235,13 +270,17 @@ def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float
 
 
 @contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """A list that fills when SIGINT or SIGTERM arrives, in place of their usual effect; a second SIGINT has it."""
+def _stop_requests(*, twice: bool) -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM arrives, in place of their usual effect.
+
+    With ``twice`` a second SIGINT has that effect; a rank gets one from the terminal and one from its launcher.
+    """
     received: list[int] = []
 
     def request(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if twice:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before: dict[int, Any] = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -21,6 +21,7 @@ from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
+from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
 from demo_curriculum.training.rollout import Rollout
 
@@ -32,8 +33,8 @@ RND_BATCH = 256
 # Each episode's end is worth one batch of the vector predictor; many short episodes must not outweigh the policy.
 RND_BATCHES = 16
 RND_MEMORY = 20_000
-# The pixel predictor learns from this many environments' worth of each minibatch, as published.
-RND_ENVS = 32
+# Of each minibatch of pixels, as published for 128 environments.
+RND_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Trainer:
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
         seed: of everything random in here.
+        ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
+            all of them, and stay so.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class Trainer:
         bonus_weight: float,
         imitation: float,
         seed: int,
+        ranks: Ranks,
     ) -> None:
+        self.ranks = ranks
         self.env, self.curriculum, self.policy, self.rnd = env, curriculum, policy, rnd
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
@@ -91,8 +96,7 @@ class Trainer:
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.entropy = EntropyControl(entropy)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.rng = np.random.default_rng(seed)
+        self._seed_generators(seed)
         self.update = 0
         self.agent_steps = 0
         frames = [torch.from_numpy(demo.observations) for demo in demos]
@@ -105,20 +109,31 @@ class Trainer:
             memory = 0 if rnd.pixels else RND_MEMORY
             self.memory = ObservationMemory(memory, frames[0].shape[1:], frames[0].dtype)
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
-        self._observations = torch.from_numpy(env.reset(seed=seed)[0])
+        words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
+        seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
+        self._observations = torch.from_numpy(env.reset(seed=seeds)[0])
+
+    def _seed_generators(self, seed: int) -> None:
+        """Those that choose actions and batches, which differ from rank to rank."""
+        sequence = np.random.SeedSequence(seed, spawn_key=(self.ranks.rank, self.ranks.size))
+        self.generator = torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+        self.rng = np.random.default_rng(sequence)
 
     def updates(self) -> Iterator[UpdateReport]:
         """Trains for ever; each report comes after its update is complete, so that it is safe to stop there."""
         while True:
             rollout = self._collect()
-            for outcome in rollout.outcomes:
+            collected = self.ranks.gather((rollout.outcomes, self.env.frames))
+            outcomes = [outcome for theirs, _ in collected for outcome in theirs]
+            for outcome in outcomes:
                 self.curriculum.record(outcome)
             moves = self.curriculum.advance()
-            metrics = self._learn(rollout)
+            metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
             self.entropy.update(metrics["train/entropy"], sum(self.curriculum.frontiers))
             self.update += 1
-            self.agent_steps += rollout.actions.numel()
-            yield UpdateReport(self.update, self.agent_steps, self.env.frames, moves, rollout.outcomes, metrics)
+            self.agent_steps += rollout.actions.numel() * self.ranks.size
+            frames = sum(frames for _, frames in collected)
+            yield UpdateReport(self.update, self.agent_steps, frames, moves, outcomes, metrics)
 
     def _collect(self) -> Rollout:
         shape = self._observations.shape[1:]
@@ -145,7 +160,7 @@ class Trainer:
             following.append(shifted)
         return following[0], following[1]
 
-    def _learn(self, rollout: Rollout) -> dict[str, float]:
+    def _learn(self, rollout: Rollout, *, episodes: int) -> dict[str, float]:
         metrics: dict[str, float] = {}
         next_ext, next_int = self._next_values(rollout)
         rewards = transform_rewards(rollout.rewards, self.reward, self.reward_scale)
@@ -167,10 +182,10 @@ class Trainer:
                 lam=self.lam,
             )
         metrics.update(self._improve_policy(rollout, advantages_ext, advantages_int))
-        self.policy.observe(rollout.next_frames.flatten(0, 1))
+        self.policy.observe(rollout.next_frames.flatten(0, 1), self.ranks.pool)
         if self.rnd is not None:
-            metrics["rnd/loss"] = self._improve_predictor(rollout, self.rnd)
-            self.rnd.moments.update(rollout.next_frames.flatten(0, 1))
+            metrics["rnd/loss"] = self._improve_predictor(rollout, self.rnd, episodes)
+            self.rnd.moments.update(rollout.next_frames.flatten(0, 1), self.ranks.pool)
         return metrics
 
     def _bonuses(self, rollout: Rollout, rnd: RandomNetworkDistillation, metrics: dict[str, float]) -> Tensor:
@@ -178,7 +193,7 @@ class Trainer:
         with fast_products(rollout.next_frames.device):
             batches = [rnd.bonus(batch) for batch in torch.split(rollout.next_frames.flatten(0, 1), BONUS_BATCH)]
         raw = torch.cat(batches).view_as(rollout.rewards)
-        self.return_scale.update(raw)
+        self.return_scale.update(raw, self.ranks.pool)
         metrics["rnd/bonus_raw"] = float(raw.mean())
         scaled: Tensor = self.return_scale(raw)
         metrics["rnd/bonus"] = float(scaled.mean())
@@ -194,7 +209,7 @@ class Trainer:
             "valid": rollout.valid.flatten(),
         }
         advantages = (advantages_ext + self.bonus_weight * advantages_int).flatten()
-        flat["advantages"] = normalise(advantages, flat["valid"])
+        flat["advantages"] = normalise(advantages, flat["valid"], self.ranks.pool)
         rows = len(advantages)
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
@@ -204,9 +219,8 @@ class Trainer:
                 observations = batch["observations"]
                 pairs = None
                 if self.imitation:
-                    pairs = self.pairs.sample(
-                        IMITATION_BATCH, self.curriculum.frontiers, self.curriculum.success, self.rng
-                    )
+                    count = -(-IMITATION_BATCH // self.ranks.size)
+                    pairs = self.pairs.sample(count, self.curriculum.frontiers, self.curriculum.success, self.rng)
                     observations = torch.cat([observations, pairs.observations])
                 prediction, imitating = self.policy(observations).split(len(chosen))
                 losses = ppo_losses(
@@ -227,6 +241,7 @@ class Trainer:
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                self.ranks.average_gradients(self.policy.parameters())
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), GRADIENT_NORM)
                 self.optimizer.step()
                 for name, value in values.items():
@@ -238,65 +253,100 @@ class Trainer:
         metrics["train/explained_variance"] = float(1 - explained.var() / spread) if spread > 0 else 0.0
         return metrics
 
-    def _improve_predictor(self, rollout: Rollout, rnd: RandomNetworkDistillation) -> float:
+    def _improve_predictor(self, rollout: Rollout, rnd: RandomNetworkDistillation, episodes: int) -> float:
         """Returns the mean loss over all batches."""
         losses = []
-        for batch in self._predictor_batches(rollout, rnd):
+        for batch in self._predictor_batches(rollout, rnd, episodes):
             with fast_products(batch.device):
                 loss = rnd.loss(batch)
             self.rnd_optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            self.ranks.average_gradients(rnd.predictor.parameters())
             self.rnd_optimizer.step()
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
 
-    def _predictor_batches(self, rollout: Rollout, rnd: RandomNetworkDistillation) -> Iterator[Tensor]:
+    def _predictor_batches(self, rollout: Rollout, rnd: RandomNetworkDistillation, episodes: int) -> Iterator[Tensor]:
         """Pixels: a share of every minibatch, as published. Vectors: a batch from the memory for each ended episode."""
         frames = rollout.next_frames.flatten(0, 1)
         if rnd.pixels:
             size = len(frames) // self.minibatches
-            share = min(1.0, RND_ENVS / self.env.num_envs)
             for _ in range(self.epochs):
                 order = torch.randperm(len(frames), generator=self.generator)
                 for chosen in torch.split(order, size):
-                    yield frames[chosen[: max(1, round(share * size))]]
+                    yield frames[chosen[: max(1, round(RND_SHARE * size))]]
         else:
             self.memory.add(frames)
-            for _ in range(min(max(len(rollout.outcomes), 1), RND_BATCHES)):
-                yield self.memory.sample(RND_BATCH, self.generator)
+            for _ in range(min(max(episodes, 1), RND_BATCHES)):
+                yield self.memory.sample(-(-RND_BATCH // self.ranks.size), self.generator)
 
-    def _modules(self) -> dict[str, Any]:
-        parts = {"policy": self.policy, "optimizer": self.optimizer}
+    def _shared_modules(self) -> dict[str, Any]:
+        """What is alike in all ranks."""
+        parts: dict[str, Any] = {
+            "policy": self.policy,
+            "optimizer": self.optimizer,
+            "entropy": self.entropy,
+            "curriculum": self.curriculum,
+        }
         if self.rnd is not None:
-            parts |= {
-                "rnd": self.rnd,
-                "rnd_optimizer": self.rnd_optimizer,
-                "return_scale": self.return_scale,
-                "memory": self.memory,
-            }
+            parts |= {"rnd": self.rnd, "rnd_optimizer": self.rnd_optimizer}
         return parts
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that changes, down to each simulator in the middle of its episode."""
-        return {
-            **{name: part.state_dict() for name, part in self._modules().items()},
-            "curriculum": self.curriculum.state_dict(),
-            "entropy": self.entropy.state_dict(),
+    def _own_state(self) -> dict[str, Any]:
+        """What this rank alone knows."""
+        own = {
             "env": self.env.state_dict(),
             "observations": self._observations,
             "generator": self.generator.get_state(),
             "rng": self.rng.bit_generator.state,
+        }
+        if self.rnd is not None:
+            own |= {"return_scale": self.return_scale.state_dict(), "memory": self.memory.state_dict()}
+        return own
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes, down to each simulator in the middle of its episode; whole at the first rank."""
+        return {
+            **{name: part.state_dict() for name, part in self._shared_modules().items()},
+            "ranks": self.ranks.gather_to_first(self._own_state()),
             "update": self.update,
             "agent_steps": self.agent_steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._modules().items():
+        """Goes on from a ``state_dict``, exactly where it comes from as many ranks as there are now.
+
+        From another number of ranks, the simulators are dealt out anew in the same order, and each rank gets new
+        generators and the predictor's memory of one of the old ones.
+        """
+        for name, part in self._shared_modules().items():
             part.load_state_dict(state[name])
-        self.curriculum.load_state_dict(state["curriculum"])
-        self.entropy.load_state_dict(state["entropy"])
-        self.env.load_state_dict(state["env"])
-        self._observations = state["observations"]
-        self.generator.set_state(state["generator"])
-        self.rng.bit_generator.state = state["rng"]
         self.update, self.agent_steps = state["update"], state["agent_steps"]
+        parts, rank = state["ranks"], self.ranks.rank
+        if len(parts) == self.ranks.size:
+            self.generator.set_state(parts[rank]["generator"])
+            self.rng.bit_generator.state = parts[rank]["rng"]
+            own = parts[rank]
+        else:
+            self._seed_generators(self.update)
+            own = self._deal(parts)
+        self.env.load_state_dict(own["env"])
+        self._observations = own["observations"]
+        if self.rnd is not None:
+            self.return_scale.load_state_dict(own["return_scale"])
+            self.memory.load_state_dict(own["memory"])
+
+    def _deal(self, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """This rank's share of what another number of ranks knew."""
+        mine = slice(self.env.num_envs * self.ranks.rank, self.env.num_envs * (self.ranks.rank + 1))
+        old = parts[self.ranks.rank % len(parts)]
+        envs = [env for part in parts for env in part["env"]["envs"]]
+        own = {
+            "env": {"envs": envs[mine], "starts": old["env"]["starts"]},
+            "observations": torch.cat([part["observations"] for part in parts])[mine],
+        }
+        if self.rnd is not None:
+            running = torch.cat([part["return_scale"]["running"] for part in parts])[mine]
+            own["return_scale"] = {**old["return_scale"], "running": running}
+            own["memory"] = old["memory"]
+        return own

@@ -5,6 +5,7 @@ import torch
 
 from demo_curriculum.training.policy import Policy, Prediction
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
+from demo_curriculum.training.ranks import Ranks
 
 
 def prediction(probabilities: list[list[float]], ext: list[float], int_: list[float]) -> Prediction:
@@ -75,7 +76,7 @@ def test_imitation_is_weighted_by_what_is_left_to_learn() -> None:
 
 def test_normalise_counts_valid_rows_only() -> None:
     advantages = torch.tensor([1.0, 3.0, 100.0])
-    result = normalise(advantages, torch.tensor([True, True, False]))
+    result = normalise(advantages, torch.tensor([True, True, False]), Ranks().pool)
     assert result[:2].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
 
 

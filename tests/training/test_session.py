@@ -18,6 +18,7 @@ from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import write_demos
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import Run
 from demo_curriculum.training.session import Limits, open_run, train
 
@@ -54,7 +55,7 @@ def montezuma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_chain(folder: Path, length: int, limits: Limits, **kwargs: Any) -> str:
     demo = chain_demo(length)
     run, _ = open_run(folder, [demo], TrainConfig(**{**SMALL, **kwargs}))
-    return train(folder, run, [demo], limits=limits, display=Quiet())
+    return train(folder, run, [demo], limits=limits, display=Quiet(), ranks=Ranks())
 
 
 @pytest.mark.parametrize("options", [{}, {"rule": "openai"}, {"rnd": False}, {"imitation": 0.0}])
@@ -67,7 +68,7 @@ def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dic
 
 
 def train_command(demo: Path, folder: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "demo_curriculum", "train", str(demo), "--run-dir", str(folder), *more]
+    return [sys.executable, "-m", "demo_curriculum", "train", str(demo), "--run-dir", str(folder), "--ranks=1", *more]
 
 
 def options(**values: Any) -> list[str]:
@@ -182,7 +183,7 @@ def test_a_demo_that_does_not_replay_is_refused(tmp_path: Path) -> None:
     forged = Demo(**{**vars(demo), "rewards": rewards})
     run, _ = open_run(tmp_path / "run", [forged], TrainConfig(**SMALL))  # type: ignore[arg-type]
     with pytest.raises(MismatchError, match="reward at step 2"):
-        train(tmp_path / "run", run, [forged], limits=Limits(), display=Quiet())
+        train(tmp_path / "run", run, [forged], limits=Limits(), display=Quiet(), ranks=Ranks())
 
 
 def test_the_run_records_what_made_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import torch
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe
 from demo_curriculum.training.trainer import Trainer
 
@@ -12,7 +13,7 @@ def chain_trainer(**options: object) -> Trainer:
     demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
     settings = {"envs": 5, "steps": 16, "minibatches": 2, "hidden": 16, "frame_skip": 1, "sticky": 0.0, **options}
     config = TrainConfig(**settings)  # type: ignore[arg-type]
-    return build_trainer(describe([demo], config), [demo])
+    return build_trainer(describe([demo], config), [demo], Ranks())
 
 
 def test_values_follow_the_episode_and_not_the_next_one() -> None:

@@ -1,0 +1,115 @@
+"""The processes that train one policy together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.moments import Sample
+
+Value = TypeVar("Value")
+
+
+class Ranks:
+    """This process among those that train together; each has its own simulators, and all hold the same policy.
+
+    Whatever one rank measured and all must agree upon goes through here. Every method but ``first`` is a collective:
+    all ranks call it in the same order. A process of its own is rank 0 of 1, and nothing is sent.
+
+    Attributes:
+        rank, size: as torchrun's RANK and WORLD_SIZE.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @classmethod
+    def join(cls) -> Ranks:
+        """The ranks that torchrun, or anything that sets its environment variables, has started with this process.
+
+        Gradients and statistics are small and live in main memory where simulators do, so gloo carries them.
+        """
+        if "RANK" not in os.environ:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is the one that logs, saves and shows."""
+        return self.rank == 0
+
+    def gather(self, value: Value) -> list[Value]:
+        """Every rank's ``value``, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def gather_to_first(self, value: Value) -> list[Value]:
+        """Every rank's ``value`` at the first rank, nothing elsewhere."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size if self.first else []
+        dist.gather_object(value, values if self.first else None)
+        return values
+
+    def from_first(self, make: Callable[[], Value]) -> Value:
+        """What ``make`` returns at the first rank, at all; where it raises a DemoCurriculumError, all do."""
+        made: Any = None
+        if self.first:
+            try:
+                made = make()
+            except DemoCurriculumError as error:
+                made = error
+        if self.size > 1:
+            box = [made]
+            dist.broadcast_object_list(box)
+            made = box[0]
+        if isinstance(made, DemoCurriculumError):
+            raise made
+        return cast(Value, made)
+
+    def pool(self, sample: Sample) -> Sample:
+        """All ranks' samples as one (Chan, Golub & LeVeque 1979)."""
+        if self.size == 1:
+            return sample
+        number = self._sum(sample.number.clone())
+        mean = self._sum(sample.mean * sample.number) / number.clamp_min(1)
+        squares = self._sum(sample.squares + sample.number * (sample.mean - mean) ** 2)
+        return Sample(number, mean, squares)
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each of ``values``, which have the same names at all ranks, in the mean over the ranks."""
+        if self.size == 1:
+            return dict(values)
+        sums = self._sum(torch.tensor(list(values.values()), dtype=torch.float64))
+        return dict(zip(values, (sums / self.size).tolist(), strict=True))
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replaces the gradients of ``parameters`` by their mean over the ranks."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self._sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
+        means = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    @staticmethod
+    def _sum(tensor: Tensor) -> Tensor:
+        tensor = tensor.contiguous()
+        dist.all_reduce(tensor)
+        return tensor
+
+    def close(self) -> None:
+        if self.size > 1:
+            dist.destroy_process_group()
