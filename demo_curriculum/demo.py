@@ -86,7 +86,7 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one episode from a start came to.
+    """What one episode from a start came to, or one leg of an episode that went on after a tie.
 
     Attributes:
         start: where it began.
@@ -94,6 +94,7 @@ class Outcome:
         length: agent steps.
         tied: whether ``score`` reached the demo's return from the start to the goal.
         ending: why it ended.
+        leg: how many legs of the same episode came before.
     """
 
     start: Start
@@ -101,6 +102,7 @@ class Outcome:
     length: int
     tied: bool
     ending: Ending
+    leg: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from demo_curriculum.curriculum.rule import (
     check_start,
     check_timelines,
 )
+from demo_curriculum.curriculum.segment import Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
 from demo_curriculum.demo import Outcome, Start
@@ -26,53 +27,52 @@ PRIOR_TIES, PRIOR_TRIALS = 0.5, 2.0
 """An untried bucket counts as tied in a quarter: worth trying, and not good enough to stop imitating the demo."""
 BUCKET_MEMORY = 50
 """Each new trial of a bucket fades the older ones by 1 - 1/50, so that the estimate follows the policy."""
-WINDOW_MEMORY = 64
 
-SHARES = (0.6, 0.35)
-"""Episodes from the frontier's window and from later starts; the rest begins at the game's own reset."""
-SHARES_AT_BEGINNING = (0.2, 0.35)
-"""The same once the frontier is 0, where the reset is the judge."""
+RESET_SHARE = 0.05
+"""Episodes at the game's own reset while the first segment is climbed; more once its frontier is 0, where the reset is
+the judge: of a demo in one piece, and of one in several, whose later segments need episodes too."""
+RESET_SHARE_AT_BEGINNING, RESET_SHARE_OF_MANY = 0.45, 0.3
+NEAR, NEAR_AT_BEGINNING = 12 / 19, 4 / 11
+"""Of the other episodes those from the frontier's window; the rest begins later."""
 EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
 DONE_WEIGHT = 0.3
 """How often a demo is drawn whose frontier is 0 and whose reset is tied, next to 1 for the others."""
-
-STRIDES = ((0.8, 120), (0.5, 60), (0.0, 20))
-"""From which tie rate on the frontier advances by how many demo steps."""
-MIN_STRIDE, MAX_STRIDE = 8, 120
-COLLAPSE = 0.2
-"""Below this share of the threshold the frontier counts as lost."""
-MIN_RETREAT, MAX_RETREAT = 24, 120
+LEAST_WEIGHT = 0.1
+"""How often a segment at its beginning that always ties is drawn, next to 1 for one that is climbed."""
+GO_ON = 0.85
+"""Of the episodes that tie a segment those that go on into the next; all of those from the reset do."""
+MERGED_RATE = 2.0
+"""Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
 
 
 class _Climb:
     """One demo's progress.
 
     Attributes:
-        frontier: the earliest start now trained, 0..latest.
-        latest: the first frontier, beyond which there is nothing to retreat to.
-        stride: demo steps of the next advance at most.
+        segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         ties, trials: f64 (buckets,) faded counts.
-        window: the trials from the frontier's window since the frontier last moved.
-        reset: the trials from the game's own reset.
+        reset: the trials from the game's own reset, judged up to the demo's end.
     """
 
-    def __init__(self, timeline: Timeline, window: int) -> None:
+    def __init__(self, timeline: Timeline, window: int, split: int) -> None:
         self.timeline = timeline
-        self.latest = max(0, timeline.end - (window + 1) // 2)
-        self.frontier = self.latest
-        self.stride = MAX_STRIDE
+        self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         buckets = -(-timeline.length // BUCKET)
         self.ties = np.zeros(buckets)
         self.trials = np.zeros(buckets)
-        self.window = RecentTrials(WINDOW_MEMORY)
         self.reset = RecentTrials(RESET_MEMORY)
 
     @classmethod
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
-        climb = cls(timeline, window)
-        climb.frontier = state.integer("frontier", 0, climb.latest)
-        climb.stride = state.integer("stride", MIN_STRIDE, MAX_STRIDE)
+        climb = cls(timeline, window, 0)
+        begin, segments = 0, []
+        for entry in state.objects("segments", {"goal", "frontier", "stride", "window", "handed"}):
+            segments.append(Segment.load(timeline, entry, begin, span=window))
+            begin = segments[-1].goal
+        if begin != timeline.length:
+            raise CurriculumError(f"curriculum state: the segments end at {begin}, the demo at {timeline.length}")
+        climb.segments = segments
         climb.ties = np.array(state.numbers("ties", len(climb.ties)))
         climb.trials = np.array(state.numbers("trials", len(climb.trials)))
         # The faded counts add up to the memory at most, give or take a rounding.
@@ -80,19 +80,26 @@ class _Climb:
             raise CurriculumError(
                 f"curriculum state: a bucket has more ties than trials or over {BUCKET_MEMORY} trials"
             )
-        climb.window = state.trials("window", WINDOW_MEMORY)
         climb.reset = state.trials("reset", RESET_MEMORY)
         return climb
 
     def save(self) -> dict[str, Any]:
         return {
-            "frontier": self.frontier,
-            "stride": self.stride,
+            "segments": [segment.save() for segment in self.segments],
             "ties": self.ties.tolist(),
             "trials": self.trials.tolist(),
-            "window": save_trials(self.window),
             "reset": save_trials(self.reset),
         }
+
+    @property
+    def frontier(self) -> int:
+        """Of the last segment: from there on the demo is climbed in one piece."""
+        return self.segments[-1].frontier
+
+    @property
+    def left(self) -> int:
+        """Demo steps still to climb; each seam between segments counts as one more."""
+        return sum(segment.left for segment in self.segments) + len(self.segments) - 1
 
     @property
     def success(self) -> NDArray[np.float64]:
@@ -104,6 +111,21 @@ class _Climb:
         """(buckets,): as tried, without the prior."""
         counts = zip(self.ties.tolist(), self.trials.tolist(), strict=True)
         return [ties / trials if trials else None for ties, trials in counts]
+
+    def segment_to(self, goal: int) -> int | None:
+        """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
+        if len(self.segments) == 1:
+            return 0
+        return next((index for index, segment in enumerate(self.segments) if segment.goal == goal), None)
+
+    def join(self, index: int, rate: float) -> None:
+        """Makes one of segment ``index`` and the one after it, which ties ``rate`` of the episodes handed over."""
+        first, second = self.segments[index : index + 2]
+        joined = Segment(self.timeline, first.begin, second.goal, span=first.span)
+        joined.frontier = first.begin
+        self.segments[index : index + 2] = [joined]
+        # What was tied up to the seam is now judged at the later goal.
+        self.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
 
 
 class AdaptiveCurriculum:
@@ -123,12 +145,19 @@ class AdaptiveCurriculum:
     last advance went too far: the frontier moves 24 to 120 steps later, towards the nearest bucket that is not known to
     fail. The next advance takes back at most half of that, and each advance doubles the limit again.
 
+    *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and each segment is
+    climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
+    ties a segment goes on into the next one once that is at its beginning too, so that it is learnt from where the
+    agent arrives and not only from where the demo passed. Two neighbours become one when what is handed over ties so
+    often that both together tie ``MERGED_RATE`` times the threshold, all when the reset ties the whole demo.
+
     Args:
         timelines: one a demo. Each has its own frontier; a finished one is drawn less.
         threshold: tie rate in the frontier's window that moves it.
         window: starts that are trained from the frontier on, in demo steps.
         min_trials: trials in the window before an advance.
         patience: trials in the window before a retreat.
+        split: least demo steps of a segment; 0 climbs each demo in one piece.
 
     Raises:
         UsageError: an argument is out of range.
@@ -144,97 +173,127 @@ class AdaptiveCurriculum:
         window: int = 64,
         min_trials: int = 32,
         patience: int = 200,
+        split: int = 0,
     ) -> None:
         self._timelines = check_timelines(timelines)
-        if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience:
+        if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience or split < 0:
             raise UsageError(
                 f"adaptive curriculum: threshold {threshold} must be within (0, 1], window {window} at least 1, "
-                f"and min_trials {min_trials} from 1 to patience {patience}"
+                f"min_trials {min_trials} from 1 to patience {patience}, and split {split} not negative"
             )
         self._threshold = threshold
         self._window = window
         self._min_trials = min_trials
         self._patience = patience
-        self._climbs = [_Climb(timeline, window) for timeline in self._timelines]
+        self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
 
     @property
     def frontiers(self) -> tuple[int, ...]:
         return tuple(climb.frontier for climb in self._climbs)
 
     @property
+    def left(self) -> int:
+        return sum(climb.left for climb in self._climbs)
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        return [
+            (demo, segment.frontier, segment.goal)
+            for demo, climb in enumerate(self._climbs)
+            for segment in climb.segments
+        ]
+
+    @property
     def finished(self) -> bool:
         return all(self._done(climb) for climb in self._climbs)
 
     def _done(self, climb: _Climb) -> bool:
-        return climb.frontier == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
-
-    def _window_end(self, climb: _Climb) -> int:
-        return min(climb.frontier + self._window, climb.timeline.end)
+        return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
         demo = _draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
         climb = self._climbs[demo]
-        return Start(demo, self._sample_step(rng, climb), climb.timeline.length)
+        segments = climb.segments
+        share = RESET_SHARE
+        if segments[0].left == 0:
+            share = RESET_SHARE_AT_BEGINNING if len(segments) == 1 else RESET_SHARE_OF_MANY
+        if rng.random() < share:
+            return Start(demo, climb.timeline.reset_step, segments[0].goal)
+        weights = [1.0 if segment.left else max(1 - segment.tie_rate, LEAST_WEIGHT) for segment in segments]
+        segment = segments[_draw(rng, np.array(weights))]
+        return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
 
-    def _sample_step(self, rng: np.random.Generator, climb: _Climb) -> int:
-        near, later = SHARES if climb.frontier > 0 else SHARES_AT_BEGINNING
-        border, end = self._window_end(climb), climb.timeline.end
-        kind = rng.random()
-        if kind >= near + later:
-            return climb.timeline.reset_step
-        if kind < near or border == end:
-            return int(rng.integers(climb.frontier, border))
+    def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
+        border, end = segment.window_end, segment.end
+        if border == end or rng.random() < (NEAR if segment.left else NEAR_AT_BEGINNING):
+            return int(rng.integers(segment.frontier, border))
         first = border // BUCKET
         success = climb.success[first : (end - 1) // BUCKET + 1]
         bucket = first + _draw(rng, success * (1 - success) + EVERYWHERE)
         return int(rng.integers(max(border, bucket * BUCKET), min(end, (bucket + 1) * BUCKET)))
 
+    def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        climb = self._climbs[reached.demo]
+        index = climb.segment_to(reached.goal)
+        if index is None or index + 1 == len(climb.segments):
+            return None
+        following = climb.segments[index + 1]
+        if following.left or (origin.step != climb.timeline.reset_step and rng.random() >= GO_ON):
+            return None
+        return Start(reached.demo, following.begin, following.goal)
+
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]
-        step = outcome.start.step
+        step, goal = outcome.start.step, outcome.start.goal
+        at_reset = step == climb.timeline.reset_step and outcome.leg == 0
+        if at_reset and (len(climb.segments) == 1 or goal == climb.timeline.length):
+            climb.reset.add(outcome.tied)
+            if len(climb.segments) > 1:
+                return
+        index = climb.segment_to(goal)
+        if index is None:
+            return
+        segment = climb.segments[index]
+        if outcome.leg or (at_reset and len(climb.segments) > 1):
+            segment.handed.add(outcome.tied)
+            return
         if step >= 0:
             bucket = step // BUCKET
             fade = 1 - 1 / BUCKET_MEMORY
             climb.ties[bucket] = fade * climb.ties[bucket] + outcome.tied
             climb.trials[bucket] = fade * climb.trials[bucket] + 1
         # At frontier 0 nearly half of all episodes begin at the reset; they would drown the rest of the window.
-        if step == climb.timeline.reset_step:
-            climb.reset.add(outcome.tied)
-        elif climb.frontier <= step < self._window_end(climb):
-            climb.window.add(outcome.tied)
+        if not at_reset and segment.frontier <= step < segment.window_end:
+            segment.window.add(outcome.tied)
 
     def advance(self) -> list[Move]:
-        moves = [self._move(demo, climb) for demo, climb in enumerate(self._climbs)]
-        return [move for move in moves if move is not None]
+        moves = []
+        for demo, climb in enumerate(self._climbs):
+            for segment in climb.segments:
+                rate, trials, before = segment.window.tie_rate or 0.0, segment.window.total, segment.frontier
+                reason = segment.move(self._threshold, self._min_trials, self._patience, climb.success)
+                if reason is not None:
+                    moves.append(Move(demo, before, segment.frontier, reason, rate, trials, segment.goal))
+            moves += self._merge(demo, climb)
+        return moves
 
-    def _move(self, demo: int, climb: _Climb) -> Move | None:
-        rate, trials, before = climb.window.tie_rate, climb.window.total, climb.frontier
-        if rate is None or trials < self._min_trials:
-            return None
-        reason: Literal["advance", "retreat"]
-        if rate >= self._threshold and before > 0:
-            stride = next(length for least, length in STRIDES if rate >= least)
-            climb.frontier = max(0, before - min(stride, climb.stride))
-            climb.stride = min(2 * climb.stride, MAX_STRIDE)
-            reason = "advance"
-        elif rate <= COLLAPSE * self._threshold and trials >= self._patience and before < climb.latest:
-            climb.frontier = min(before + self._retreat(climb), climb.latest)
-            climb.stride = max(min(climb.stride, climb.frontier - before) // 2, MIN_STRIDE)
-            reason = "retreat"
-        else:
-            return None
-        climb.window = RecentTrials(WINDOW_MEMORY)
-        return Move(demo, before, climb.frontier, reason, rate, trials)
-
-    def _retreat(self, climb: _Climb) -> int:
-        """Demo steps from the frontier to the nearest later bucket that is not known to fail, within the limits."""
-        first = (climb.frontier + MIN_RETREAT) // BUCKET
-        candidates = np.flatnonzero(climb.success[first:] >= self._threshold)
-        if not len(candidates):
-            return MAX_RETREAT
-        distance = (first + int(candidates[0])) * BUCKET - climb.frontier
-        return min(max(distance, MIN_RETREAT), MAX_RETREAT)
+    def _merge(self, demo: int, climb: _Climb) -> list[Move]:
+        """Joins segments from the demo's end on."""
+        moves = []
+        for index in reversed(range(len(climb.segments) - 1)):
+            first, second = climb.segments[index : index + 2]
+            if first.left or second.left:
+                continue
+            handed = second.handed
+            wanted = MERGED_RATE * self._threshold / max(first.tie_rate, 1e-9)
+            known = len(first.window) >= self._min_trials and wanted < 1
+            whole = climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
+            if whole or (known and handed.surely_reach(wanted, trials=RESET_TRIALS)):
+                rate = 1.0 if handed.tie_rate is None else handed.tie_rate
+                moves.append(Move(demo, second.begin, first.begin, "merge", rate, handed.total, second.goal))
+                climb.join(index, rate)
+        return moves
 
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """As in ``Curriculum``: the posterior mean of each start's bucket; 1 after the last reward, where all ties."""
@@ -244,16 +303,19 @@ class AdaptiveCurriculum:
         return np.where(steps >= climb.timeline.end, 1.0, np.where(steps < 0, reset, known))
 
     def report(self) -> dict[str, Any]:
-        demos = [
-            {
-                "frontier": climb.frontier,
-                "tie_rate": climb.window.tie_rate,
-                "trials": climb.window.total,
-                "reset_tie_rate": climb.reset.tie_rate,
-                "reset_trials": len(climb.reset),
-            }
-            for climb in self._climbs
-        ]
+        demos = []
+        for climb in self._climbs:
+            rates = [segment.window.tie_rate for segment in climb.segments if segment.window.tie_rate is not None]
+            demos.append(
+                {
+                    "frontier": climb.frontier,
+                    "segments": [[segment.begin, segment.goal, segment.frontier] for segment in climb.segments],
+                    "tie_rate": sum(rates) / len(rates) if rates else None,
+                    "trials": sum(segment.window.total for segment in climb.segments),
+                    "reset_tie_rate": climb.reset.tie_rate,
+                    "reset_trials": len(climb.reset),
+                }
+            )
         return {"finished": self.finished, "demos": demos}
 
     def buckets(self) -> list[Buckets]:
@@ -263,7 +325,7 @@ class AdaptiveCurriculum:
         return save_demos(self.name, self._timelines, [climb.save() for climb in self._climbs])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        keys = {"frontier", "stride", "ties", "trials", "window", "reset"}
+        keys = {"segments", "ties", "trials", "reset"}
         _, readers = load_demos(state, self.name, self._timelines, keys)
         self._climbs = [
             _Climb.load(timeline, self._window, reader)

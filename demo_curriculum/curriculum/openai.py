@@ -119,6 +119,14 @@ class OpenAICurriculum:
     def frontiers(self) -> tuple[int, ...]:
         return tuple(self._frontier(climb) for climb in self._climbs)
 
+    @property
+    def left(self) -> int:
+        return sum(self.frontiers)
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        return [(demo, self._frontier(climb), climb.timeline.length) for demo, climb in enumerate(self._climbs)]
+
     def _frontier(self, climb: _Climb) -> int:
         return max(0, climb.latest - self._window)
 
@@ -136,6 +144,9 @@ class OpenAICurriculum:
         if rng.random() >= OWN_START:
             step = int(rng.integers(step, climb.timeline.length))
         return Start(demo, step if step >= 0 else climb.timeline.reset_step, climb.timeline.length)
+
+    def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        return None
 
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
@@ -171,7 +182,7 @@ class OpenAICurriculum:
             return None
         climb.since_move = 0
         reason: Literal["advance", "retreat"] = "advance" if after < before else "retreat"
-        return Move(demo, before, after, reason, ties / max(trials, 1), trials)
+        return Move(demo, before, after, reason, ties / max(trials, 1), trials, climb.timeline.length)
 
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """As in ``Curriculum``: the last tie rate of each start, 0 where it was never tried."""
@@ -187,6 +198,7 @@ class OpenAICurriculum:
             demos.append(
                 {
                     "frontier": self._frontier(climb),
+                    "segments": [[0, climb.timeline.length, self._frontier(climb)]],
                     "tie_rate": float(climb.success[window][known].mean()) if known.any() else None,
                     "trials": climb.since_move,
                     "reset_tie_rate": climb.reset.tie_rate,

@@ -75,14 +75,19 @@ def check_start(timelines: Sequence[Timeline], start: Start) -> None:
 
 
 class Move(NamedTuple):
-    """A frontier that was moved: ``before`` and ``after`` in demo steps, and the tie rate and trials behind it."""
+    """A frontier that was moved: ``before`` and ``after`` in demo steps, and the tie rate and trials behind it.
+
+    Where a demo is climbed in segments, it is the frontier of the one that is judged at ``goal``; a merge moves the
+    beginning of that segment to the beginning of the one before it.
+    """
 
     demo: int
     before: int
     after: int
-    reason: Literal["advance", "retreat"]
+    reason: Literal["advance", "retreat", "merge"]
     tie_rate: float
     trials: int
+    goal: int
 
 
 class Buckets(NamedTuple):
@@ -108,7 +113,17 @@ class Curriculum(Protocol):
 
     @property
     def frontiers(self) -> tuple[int, ...]:
-        """Each demo's earliest start that is now trained, in demo steps; 0 is the demo's beginning."""
+        """Each demo's earliest start from which all the rest is trained, in demo steps; 0 is the demo's beginning."""
+        ...
+
+    @property
+    def left(self) -> int:
+        """How much is still to climb, all demos together; demo steps, more or less."""
+        ...
+
+    @property
+    def spans(self) -> list[tuple[int, int, int]]:
+        """The stretches now trained, as (demo, first demo step, demo step after the last)."""
         ...
 
     @property
@@ -120,8 +135,15 @@ class Curriculum(Protocol):
         """Where the next episode begins; changes nothing but ``rng``, so that processes with copies stay alike."""
         ...
 
+    def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        """What an episode that has tied ``reached`` goes on with, as if begun there; None where it ends.
+
+        Changes nothing but ``rng``. ``origin`` is where the episode began.
+        """
+        ...
+
     def record(self, outcome: Outcome) -> None:
-        """Takes note of a finished episode.
+        """Takes note of a finished episode, or of the finished leg of one that went on.
 
         Raises:
             CurriculumError: the outcome's start is not on a demo of this curriculum.
@@ -139,9 +161,9 @@ class Curriculum(Protocol):
     def report(self) -> dict[str, Any]:
         """The present state for people and logs, JSON values only.
 
-        ``finished`` and, in ``demos``, for each demo: ``frontier``; ``tie_rate`` at the frontier and ``trials`` since
-        its last move; ``reset_tie_rate`` and ``reset_trials`` of the recent episodes from the game's own reset. Rates
-        are None without a trial.
+        ``finished`` and, in ``demos``, for each demo: ``frontier``; ``segments`` as [begin, goal, frontier];
+        ``tie_rate`` at the frontiers and ``trials`` since their last moves; ``reset_tie_rate`` and ``reset_trials`` of
+        the recent episodes from the game's own reset. Rates are None without a trial.
         """
         ...
 

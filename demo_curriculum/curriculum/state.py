@@ -54,6 +54,13 @@ class StateReader:
             raise self._refuse(key, "a list")
         return [StateReader({"row": row}, f"{self._where}, {key}", {"row"}).numbers("row", width) for row in rows]
 
+    def objects(self, key: str, keys: Set[str]) -> list[StateReader]:
+        """A list of objects that each hold exactly ``keys``; at least one."""
+        entries = self._state[key]
+        if not isinstance(entries, list) or not entries:
+            raise self._refuse(key, "a list of at least one")
+        return [StateReader(entry, f"{self._where}, {key} {index}", keys) for index, entry in enumerate(entries)]
+
     def trials(self, key: str, memory: int) -> RecentTrials:
         """What ``save_trials`` wrote."""
         inner = StateReader(self._state[key], f"{self._where}, {key}", {"history", "total"})

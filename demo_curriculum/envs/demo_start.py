@@ -15,6 +15,7 @@ from demo_curriculum.envs.simulator_env import SimulatorEnv
 from demo_curriculum.simulators.playback import check_same_game
 
 Sample = Callable[[np.random.Generator], Start]
+Onward = Callable[[Start, Start, np.random.Generator], Start | None]
 
 
 def lag_floor(returns: NDArray[np.float64], goal: int, lag: int) -> NDArray[np.float64]:
@@ -47,12 +48,20 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
       published, so that dawdling has no future to hope for; or when a life is lost, if ``end_on_life_loss``;
     - as the game itself says.
 
-    ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step.
+    After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score and its lateness
+    count from there. An agent that reaches a score for which the demo needed until step t is never later than t: what
+    it lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published,
+    keeps it).
+
+    ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
+    leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
+    the game's own reset also that of the whole, judged up to the demo's end.
 
     Args:
         env: plays the game.
         demos: what ``Start.demo`` points into.
         sample: draws a start from the environment's generator, usually ``curriculum.sample``.
+        onward: what an episode goes on with after a tie, usually ``curriculum.onward``; nothing by default.
         lag: demo steps that the agent may be behind the demo; 50 in the paper.
         tail: 7 in the paper (157 demo steps in the mean).
         end_on_life_loss: as the paper does; Go-Explore does not.
@@ -82,27 +91,38 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demos: Sequence[Demo],
         sample: Sample,
         *,
+        onward: Onward | None = None,
         lag: int = 100,
         tail: float = 7.0,
         end_on_life_loss: bool = True,
+        forgive: bool = True,
     ) -> None:
         super().__init__(env)
         for demo in demos:
             check_same_game(env.simulator, demo)
         self.demos = list(demos)
         self.sample = sample
+        self.onward = onward
         self.lag = lag
         self.tail = tail
         self.end_on_life_loss = end_on_life_loss
+        self.forgive = forgive
         self._returns = [demo.returns for demo in self.demos]
+        self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
-        self._begin_account(Start(0, 0, len(self.demos[0])))
+        self._begin_episode(Start(0, 0, len(self.demos[0])))
 
-    def _begin_account(self, start: Start) -> None:
+    def _begin_episode(self, start: Start) -> None:
+        self._origin = start
+        self._earlier_score, self._earlier_length, self._leg = 0.0, 0, 0
+        self._begin_leg(start)
+
+    def _begin_leg(self, start: Start) -> None:
         self._start = start
         returns = self._returns[start.demo]
         self._before = float(returns[max(start.step, 0)])
         self._target = float(returns[start.goal]) - self._before
+        self._peak = float(self._best[start.demo][max(start.step, 0)])
         self._clock = start.step
         self._score = 0.0
         self._length = 0
@@ -126,7 +146,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             observation, _ = self.env.reset()
         else:
             observation = self.env.begin(demo, start.step, start.demo)
-        self._begin_account(start)
+        self._begin_episode(start)
         return observation, {"demo_start": start, "lives": self._lives}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -134,12 +154,47 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._score += reward
         self._length += 1
         self._clock += self.env.frame_skip
+        if self.forgive:
+            self._forgive_lateness()
+        outcomes = []
+        tied_before = self._tail_left is not None
         ending = self._ending(over, info["lives"])
+        if ending is None and self._tail_left is not None and not tied_before and self.onward is not None:
+            following = self.onward(self._origin, self._start, self.env.np_random)
+            if following is not None:
+                outcomes.append(self._outcome("tie"))
+                self._earlier_score += self._score
+                self._earlier_length += self._length
+                self._leg += 1
+                self._begin_leg(following)
         self._lives = info["lives"]
         if ending is not None:
-            tied = self._tail_left is not None
-            info["demo_start"] = Outcome(self._start, self._score, self._length, tied, ending)
+            outcome = self._outcome(ending)
+            outcomes.append(outcome)
+            info["demo_start"] = outcome
+            outcomes += self._whole(outcome)
+        if outcomes:
+            info["outcomes"] = outcomes
         return observation, reward, ending in ("terminated", "life", "lag"), ending == "tie", info
+
+    def _forgive_lateness(self) -> None:
+        score = self._before + self._score
+        if score > self._peak:
+            self._peak = score
+            # Where the demo first had as much; beyond its end where it never had.
+            self._clock = min(self._clock, int(np.searchsorted(self._best[self._start.demo], score)))
+
+    def _outcome(self, ending: Ending) -> Outcome:
+        return Outcome(self._start, self._score, self._length, self._tail_left is not None, ending, self._leg)
+
+    def _whole(self, last: Outcome) -> list[Outcome]:
+        """Of an episode from the game's own reset whose legs were not judged up to the demo's end at once."""
+        demo = self.demos[self._origin.demo]
+        if self._origin.step != demo.reset_step or self._origin.goal == len(demo):
+            return []
+        start = Start(self._origin.demo, demo.reset_step, len(demo))
+        score, length = self._earlier_score + last.score, self._earlier_length + last.length
+        return [Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)]
 
     def _ending(self, over: bool, lives: int) -> Ending | None:
         if self._tail_left is not None:
@@ -160,8 +215,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         """Everything needed to go on exactly from here, in the middle of an episode."""
         return {
             "env": self.env.state_dict(),
+            "origin": list(self._origin),
             "start": list(self._start),
+            "earlier": [self._earlier_score, self._earlier_length, self._leg],
             "clock": self._clock,
+            "peak": self._peak,
             "score": self._score,
             "length": self._length,
             "tail_left": self._tail_left,
@@ -170,6 +228,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.load_state_dict(state["env"])
-        self._begin_account(Start(*state["start"]))
-        self._clock, self._score, self._length = state["clock"], state["score"], state["length"]
+        self._begin_episode(Start(*state["origin"]))
+        self._begin_leg(Start(*state["start"]))
+        self._earlier_score, self._earlier_length, self._leg = state["earlier"]
+        self._clock, self._peak = state["clock"], state["peak"]
+        self._score, self._length = state["score"], state["length"]
         self._tail_left, self._lives = state["tail_left"], state["lives"]

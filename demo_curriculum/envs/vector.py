@@ -20,7 +20,7 @@ class DemoStartVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], N
     and infos with
 
     - ``next_observations`` (N, ...): what each step led to, before any reset; the thing to bootstrap from;
-    - ``outcomes``: the ``Outcome`` of each episode that ended, in order of the environments;
+    - ``outcomes``: each ``Outcome`` that the step brought, in order of the environments;
     - ``valid`` bool (N,): whether a row is the policy's own doing and may be learned from.
 
     Args:
@@ -60,8 +60,8 @@ class DemoStartVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], N
         for index, (env, action) in enumerate(zip(self.envs, actions.tolist(), strict=True)):
             observation, reward, terminated, truncated, info = env.step(action)
             next_observations[index] = observation
+            outcomes += info.get("outcomes", [])
             if terminated or truncated:
-                outcomes.append(info["demo_start"])
                 observation, _ = env.reset()
             observations[index] = observation
             rewards[index], terminations[index], truncations[index] = reward, terminated, truncated

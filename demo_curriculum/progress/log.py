@@ -5,10 +5,11 @@ Kinds of records, and what each must hold:
 - ``run``, the first line: ``demos`` (each with env_id, length, offset, score, fingerprint and rewards as
   [step, reward] pairs), ``protocol`` (sticky, frame_skip, observation, …), ``rule``, ``seed``, ``versions``.
 - ``update``, one per update of the policy: ``update``, ``agent_steps``, ``frames``, ``seconds``, ``steps_per_second``;
-  ``frontiers``, ``tie_rate``, ``reset_tie_rate`` and ``reset_trials`` with one entry a demo; ``score``, the mean raw
-  score from the reset; ``metrics``, named like TensorBoard's tags. Null stands for what is not known.
-- ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance or retreat),
-  ``tie_rate``, ``trials``.
+  ``frontiers``, ``segments`` (a list of [begin, goal, frontier]), ``tie_rate``, ``reset_tie_rate`` and
+  ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset; ``metrics``, named like
+  TensorBoard's tags. Null stands for what is not known.
+- ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance, retreat
+  or merge), ``tie_rate``, ``trials``, ``goal``.
 - ``buckets``: ``update``, ``demo``, ``width``, and ``tie_rate`` and ``trials`` of each bucket of starts; bucket i holds
   the starts i·width ≤ step < (i+1)·width.
 - ``end`` and ``resume``: ``update``, ``reason``.

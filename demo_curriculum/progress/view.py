@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -45,23 +45,33 @@ def protocol(run: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def demo_bar(demo: Mapping[str, Any], frontier: float, width: int) -> Text:
-    """The demo from its beginning to its end, ``width`` characters: rewards, the frontier, what lies behind it.
+def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: int) -> Text:
+    """The demo from its beginning to its end, ``width`` characters: rewards, frontiers, what lies behind each.
 
     Args:
         demo: an entry of the run record's ``demos``.
-        frontier: the earliest start trained, a demo step.
+        segments: [begin, goal, frontier] of each stretch that is climbed on its own, in demo steps.
     """
 
     def cell(step: float) -> int:
         return min(int(step * width / demo["length"]), width - 1)
 
-    at = cell(frontier)
-    cells = [("─", "dim")] * at + [("━", "green")] * (width - at)
+    cells = [("─", "dim")] * width
+    for _, goal, frontier in segments:
+        cells[cell(frontier) : cell(goal) + 1] = [("━", "green")] * (cell(goal) + 1 - cell(frontier))
+    for begin, _, frontier in segments:
+        cells[cell(begin) : cell(frontier)] = [("─", "dim")] * (cell(frontier) - cell(begin))
     for step, reward in demo["rewards"]:
         cells[cell(step)] = ("●", "yellow" if reward > 0 else "red")
-    cells[at] = ("┃", "bold")
+    for _, _, frontier in segments:
+        cells[cell(frontier)] = ("┃", "bold")
     return Text.assemble(*cells)
+
+
+def segments_of(update: Mapping[str, Any], demos: Sequence[Mapping[str, Any]]) -> list[list[list[int]]]:
+    """Of each demo the [begin, goal, frontier] of its segments; logs written before there were any have one a demo."""
+    whole = [[[0, demo["length"], at]] for demo, at in zip(demos, update["frontiers"], strict=True)]
+    return update.get("segments", whole)  # type: ignore[no-any-return]
 
 
 class ClimbView:
@@ -83,8 +93,10 @@ class ClimbView:
         if record["kind"] == "update":
             # Most updates see no episode end that began at the reset; the last known score stays on show.
             shown = None if self.latest is None else self.latest["score"]
-            self.latest = {**record, "score": shown if record["score"] is None else record["score"]}
-            self._recent.append((record["seconds"], sum(record["frontiers"])))
+            segments = segments_of(record, self.run["demos"])
+            score = shown if record["score"] is None else record["score"]
+            self.latest = {**record, "score": score, "segments": segments}
+            self._recent.append((record["seconds"], sum(map(_left, segments))))
             while self._recent[0][0] < record["seconds"] - SPEED_WINDOW:
                 self._recent.popleft()
         elif record["kind"] == "move":
@@ -97,7 +109,7 @@ class ClimbView:
 
     @property
     def eta(self) -> float | None:
-        """Seconds until every frontier is 0 at its recent speed; None while it does not move."""
+        """Seconds until nothing is left to climb at the recent speed; None while no frontier moves."""
         if not self._recent:
             return None
         (began, before), (now, left) = self._recent[0], self._recent[-1]
@@ -110,7 +122,7 @@ class ClimbView:
         if self.latest is None:
             return "no update yet"
         update, demos = self.latest, self.run["demos"]
-        frontiers = ", ".join(_position(demo, at) for demo, at in zip(demos, update["frontiers"], strict=True))
+        frontiers = ", ".join(_position(*each) for each in zip(demos, update["segments"], strict=True))
         ties, from_reset = (", ".join(map(percent, update[name])) for name in ("tie_rate", "reset_tie_rate"))
         return (
             f"{duration(update['seconds'])}  {update['agent_steps']:,} agent steps  "
@@ -121,8 +133,9 @@ class ClimbView:
     def bars(self, width: int) -> list[Text]:
         """One bar a demo, ``width`` characters wide."""
         demos = self.run["demos"]
-        frontiers = [demo["length"] for demo in demos] if self.latest is None else self.latest["frontiers"]
-        return [demo_bar(demo, frontier, width) for demo, frontier in zip(demos, frontiers, strict=True)]
+        untouched = [[[0, demo["length"], demo["length"]]] for demo in demos]
+        segments = untouched if self.latest is None else self.latest["segments"]
+        return [demo_bar(*each, width) for each in zip(demos, segments, strict=True)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self.run), style="bold")
@@ -139,7 +152,7 @@ class ClimbView:
         update = self.latest
         for index, demo in enumerate(self.run["demos"]):
             table.add_row(
-                f"frontier {_position(demo, update['frontiers'][index])}",
+                f"frontier {_position(demo, update['segments'][index])}",
                 f"ties there {percent(update['tie_rate'][index])}",
                 f"ties from the reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
                 f"score {_number(update['score'])}" if index == 0 else "",
@@ -165,5 +178,10 @@ def _number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.1f}"
 
 
-def _position(demo: Mapping[str, Any], frontier: float) -> str:
-    return f"{frontier:,} of {demo['length']:,}"
+def _left(segments: Sequence[Sequence[int]]) -> int:
+    return sum(frontier - begin for begin, _, frontier in segments)
+
+
+def _position(demo: Mapping[str, Any], segments: Sequence[Sequence[int]]) -> str:
+    position = f"{segments[-1][2]:,} of {demo['length']:,}"
+    return position if len(segments) == 1 else f"{position} ({_left(segments):,} left in {len(segments)} segments)"

@@ -16,6 +16,8 @@ class TrainConfig:
     Attributes:
         seed: fixes everything random.
         rule: how the curriculum moves. "openai" is the published rule; "adaptive" is ours.
+        split: least demo steps of a segment that is climbed on its own, cut after a reward; 0 climbs the demo in one
+            piece. The published rule always does.
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
@@ -44,6 +46,7 @@ class TrainConfig:
 
     seed: int = 0
     rule: Literal["adaptive", "openai"] = "adaptive"
+    split: int = 300
     observation: Literal["ram", "pixels"] = "ram"
     frame_skip: int = 4
     stack: int = 0
@@ -73,8 +76,8 @@ class TrainConfig:
                 self.frame_skip, self.envs, self.steps, self.epochs, self.minibatches, self.hidden
             )
             >= 1,
-            "stack, lag, tail, bonus_weight, entropy and seed must not be negative": min(
-                self.stack, self.lag, self.tail, self.bonus_weight, self.entropy, self.seed
+            "stack, split, lag, tail, bonus_weight, entropy and seed must not be negative": min(
+                self.stack, self.split, self.lag, self.tail, self.bonus_weight, self.entropy, self.seed
             )
             >= 0,
             "sticky must be in [0, 1)": 0 <= self.sticky < 1,

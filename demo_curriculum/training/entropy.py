@@ -8,7 +8,7 @@ from typing import Any
 class EntropyControl:
     """The weight of the entropy in the loss.
 
-    While the frontier gets earlier it is ``base``. Once it has not been earlier than ever before for ``patience``
+    While less and less is left to climb it is ``base``. Once it has not been less than ever before for ``patience``
     updates, and the policy's entropy is under ``floor``, the weight grows by ``rate`` an update up to ``most * base``;
     it shrinks back as soon as either no longer holds. Moves to and fro before a hard spot count as standing still.
 
@@ -23,13 +23,13 @@ class EntropyControl:
     ) -> None:
         self.base, self.floor, self.patience, self.rate, self.most = base, floor, patience, rate, most
         self.weight = base
-        self.earliest: int | None = None
+        self.least: int | None = None
         self.still = 0
 
-    def update(self, entropy: float, frontier: int) -> None:
-        """Once per training update: the policy's mean entropy, and the frontier (of several demos the sum)."""
-        if self.earliest is None or frontier < self.earliest:
-            self.earliest = frontier
+    def update(self, entropy: float, left: int) -> None:
+        """Once per training update: the policy's mean entropy, and the demo steps that are still to climb."""
+        if self.least is None or left < self.least:
+            self.least = left
             self.still = 0
         else:
             self.still += 1
@@ -39,7 +39,7 @@ class EntropyControl:
             self.weight = max(self.weight / self.rate, self.base)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"weight": self.weight, "earliest": self.earliest, "still": self.still}
+        return {"weight": self.weight, "least": self.least, "still": self.still}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weight, self.earliest, self.still = state["weight"], state["earliest"], state["still"]
+        self.weight, self.least, self.still = state["weight"], state["least"], state["still"]

@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
 
 
 class DemoPairs:
-    """Draws pairs from behind each demo's frontier, weighted by how badly the agent does from there.
+    """Draws pairs from what is trained of the demos, weighted by how badly the agent does from there.
 
     Args:
         demos: with observations of the kind that the policy sees.
@@ -44,15 +44,16 @@ class DemoPairs:
         self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
         self._back = np.arange(stack - 1, -1, -1) * frame_skip
 
-    def sample(self, count: int, frontiers: Sequence[int], success: Success, rng: np.random.Generator) -> Pairs:
-        """``count`` pairs."""
-        lengths = [len(actions) for actions in self._actions]
-        spans = np.array([length - max(frontier, 0) for length, frontier in zip(lengths, frontiers, strict=True)])
-        chosen = rng.choice(len(spans), size=count, p=spans / spans.sum())
+    def sample(
+        self, count: int, spans: Sequence[tuple[int, int, int]], success: Success, rng: np.random.Generator
+    ) -> Pairs:
+        """``count`` pairs from ``spans`` of demos: (demo, first step, step after the last)."""
+        lengths = np.array([end - first for _, first, end in spans])
+        chosen = rng.choice(len(spans), size=count, p=lengths / lengths.sum())
         observations: list[NDArray[Any]] = []
         actions, weights = [], []
-        for demo, length in enumerate(lengths):
-            steps = rng.integers(max(frontiers[demo], 0), length, size=int((chosen == demo).sum()))
+        for index, (demo, first, end) in enumerate(spans):
+            steps = rng.integers(first, end, size=int((chosen == index).sum()))
             observations.append(self._observations[demo][np.maximum(steps[:, None] - self._back, 0)])
             actions.append(self._actions[demo][steps])
             weights.append(1.0 - success(demo, steps))

@@ -26,7 +26,7 @@ class Rollout:
         terminated, ended: bool (T, N); ended is terminated or truncated.
         valid: bool (T, N), rows to learn from.
         final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.
-        outcomes: of the episodes that ended.
+        outcomes: of the episodes that ended, and of those that went on after a tie.
     """
 
     observations: Tensor

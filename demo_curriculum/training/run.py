@@ -163,7 +163,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
     curriculum = make_curriculum(
         config.rule,
         [Timeline.of(demo) for demo in demos],
-        **({"workers": config.envs} if config.rule == "openai" else {}),
+        **({"workers": config.envs} if config.rule == "openai" else {"split": config.split}),
     )
     cache = StartCache()
 
@@ -180,9 +180,11 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
             env,
             replayed,
             curriculum.sample,
+            onward=curriculum.onward,
             lag=config.lag,
             tail=config.tail,
             end_on_life_loss=config.end_on_life_loss,
+            forgive=config.rule != "openai",
         )
 
     env = DemoStartVectorEnv(make_env, config.envs // ranks.size)

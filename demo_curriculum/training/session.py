@@ -140,7 +140,7 @@ def train(
             now = time.monotonic()
             rate = (report.agent_steps - steps) / (now - ticked)
             ticked, steps = now, report.agent_steps
-            for record in _records(trainer, report, earlier + now - began, rate):
+            for record in _records(run, trainer, report, earlier + now - began, rate):
                 write(record)
             wanted = _reached(trainer, limits, now - began, stop)
             reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
@@ -227,7 +227,7 @@ def _reached(trainer: Trainer, limits: Limits, seconds: float, stop: list[int]) 
     return None
 
 
-def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float) -> list[Record]:
+def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, rate: float) -> list[Record]:
     """What one update adds to the log."""
     records: list[Record] = [
         {"kind": "move", "update": report.update, "agent_steps": report.agent_steps, **move._asdict()}
@@ -238,7 +238,8 @@ def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float
     from_reset = [
         outcome.score
         for outcome in outcomes
-        if outcome.start.step == trainer.env.envs[0].demos[outcome.start.demo].reset_step
+        if (outcome.start.step, outcome.start.goal)
+        == (-run.demos[outcome.start.demo]["offset"], run.demos[outcome.start.demo]["length"])
     ]
     metrics = dict(report.metrics)
     if outcomes:
@@ -254,6 +255,7 @@ def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float
             "seconds": round(seconds, 2),
             "steps_per_second": round(rate, 1),
             "frontiers": [demo["frontier"] for demo in demos],
+            "segments": [demo["segments"] for demo in demos],
             "tie_rate": [demo["tie_rate"] for demo in demos],
             "reset_tie_rate": [demo["reset_tie_rate"] for demo in demos],
             "reset_trials": [demo["reset_trials"] for demo in demos],

@@ -129,7 +129,7 @@ class Trainer:
                 self.curriculum.record(outcome)
             moves = self.curriculum.advance()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
-            self.entropy.update(metrics["train/entropy"], sum(self.curriculum.frontiers))
+            self.entropy.update(metrics["train/entropy"], self.curriculum.left)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)
@@ -220,7 +220,7 @@ class Trainer:
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
-                    pairs = self.pairs.sample(count, self.curriculum.frontiers, self.curriculum.success, self.rng)
+                    pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
                     observations = torch.cat([observations, pairs.observations])
                 prediction, imitating = self.policy(observations).split(len(chosen))
                 losses = ppo_losses(

@@ -39,7 +39,7 @@ def test_it_begins_half_a_window_before_the_last_reward() -> None:
 def test_the_stride_follows_the_tie_rate(ties: int, stride: int) -> None:
     curriculum = AdaptiveCurriculum([Timeline(1000)])
     record(curriculum, 970, ties, trials=32)
-    assert curriculum.advance() == [Move(0, 968, 968 - stride, "advance", ties / 32, 32)]
+    assert curriculum.advance() == [Move(0, 968, 968 - stride, "advance", ties / 32, 32, 1000)]
     # The count starts anew.
     assert curriculum.advance() == []
 
@@ -64,7 +64,7 @@ def test_only_the_window_counts_and_only_its_latest_trials() -> None:
     record(curriculum, 728, ties=0, trials=100)
     record(curriculum, 728 + 63, ties=13, trials=13)
     # 13 of the latest 64 are .203, although 13 of all 113 are .115.
-    assert curriculum.advance() == [Move(0, 728, 708, "advance", 13 / 64, 113)]
+    assert curriculum.advance() == [Move(0, 728, 708, "advance", 13 / 64, 113, 1000)]
 
 
 def test_it_retreats_after_long_failure_to_what_is_not_known_to_fail() -> None:
@@ -77,7 +77,7 @@ def test_it_retreats_after_long_failure_to_what_is_not_known_to_fail() -> None:
     record(curriculum, 730, ties=0, trials=169)
     assert curriculum.advance() == []
     record(curriculum, 730, ties=0)
-    assert curriculum.advance() == [Move(0, 728, 800, "retreat", 0.0, 200)]
+    assert curriculum.advance() == [Move(0, 728, 800, "retreat", 0.0, 200, 1000)]
     # The next advance takes back half of the 72 at most, the one after it twice that.
     record(curriculum, 801, ties=32, trials=32)
     assert curriculum.advance()[0].after == 800 - 36
@@ -167,6 +167,7 @@ def test_the_resets_trials_do_not_count_for_the_window() -> None:
     assert curriculum.advance() == []
     assert curriculum.report()["demos"][0] == {
         "frontier": 0,
+        "segments": [[0, 200, 0]],
         "tie_rate": pytest.approx(1 / 3),
         "trials": 60,
         "reset_tie_rate": 0.0,
@@ -198,6 +199,6 @@ def test_demos_climb_on_their_own_and_finished_ones_are_drawn_less() -> None:
     assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.5, abs=0.03)
     record(curriculum, 0, ties=50, trials=50, demo=1)
     record(curriculum, 970, ties=32, trials=32, demo=0)
-    assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32)]
+    assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32, 1000)]
     assert not curriculum.finished
     assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.3 / 1.3, abs=0.03)

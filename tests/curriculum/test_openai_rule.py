@@ -24,7 +24,7 @@ def test_sixteen_workers_that_all_win_move_thirteen_steps() -> None:
         record(curriculum, step, ties=2, trials=2)
     # Workers begin at 999..984, 15 steps apart: the sum reaches .2 × 15 = 3 at the third earliest, 986 = 999 - 13.
     assert [curriculum.advance() for _ in range(7)] == [[]] * 7
-    assert curriculum.advance() == [Move(0, 984, 971, "advance", 1.0, 32)]
+    assert curriculum.advance() == [Move(0, 984, 971, "advance", 1.0, 32, 1000)]
     assert one_period(curriculum) == []
 
 
@@ -33,7 +33,7 @@ def test_a_cliff_puts_most_of_the_window_below_it() -> None:
     for step in range(984, 1000):
         record(curriculum, step, ties=int(step >= 990))
     # 990, 991, 992 are the first three that tie.
-    assert one_period(curriculum) == [Move(0, 984, 977, "advance", 10 / 16, 16)]
+    assert one_period(curriculum) == [Move(0, 984, 977, "advance", 10 / 16, 16, 1000)]
 
 
 def test_rates_are_averaged_within_a_period_and_kept_where_nothing_was_tried() -> None:
@@ -58,7 +58,7 @@ def test_a_failing_window_retreats_to_where_old_successes_make_up_the_threshold(
     # Now at 973..958, of which 971.. won before; all of it fails, and 974, 975, 976 are the earliest wins left.
     for step in range(958, 974):
         record(curriculum, step, ties=0)
-    assert one_period(curriculum) == [Move(0, 958, 961, "retreat", 0.0, 16)]
+    assert one_period(curriculum) == [Move(0, 958, 961, "retreat", 0.0, 16, 1000)]
 
 
 def test_without_any_success_it_retreats_a_hundred_steps_but_not_beyond_the_demo() -> None:
@@ -120,7 +120,16 @@ def test_starts_before_the_demo_are_the_games_own_reset() -> None:
     assert curriculum.finished  # 27 of 100
     assert curriculum.report() == {
         "finished": True,
-        "demos": [{"frontier": 0, "tie_rate": None, "trials": 100, "reset_tie_rate": 0.27, "reset_trials": 100}],
+        "demos": [
+            {
+                "frontier": 0,
+                "segments": [[0, 100, 0]],
+                "tie_rate": None,
+                "trials": 100,
+                "reset_tie_rate": 0.27,
+                "reset_trials": 100,
+            }
+        ],
     }
     assert curriculum.success(0, np.array([-40])).tolist() == [0.27]
 
@@ -141,5 +150,5 @@ def test_demos_are_drawn_alike_and_move_on_their_own() -> None:
     for step in range(484, 500):
         record(curriculum, step, ties=1, demo=1)
         record(curriculum, step + 500, ties=int(step >= 497), demo=0)
-    assert one_period(curriculum) == [Move(1, 484, 471, "advance", 1.0, 16)]
+    assert one_period(curriculum) == [Move(1, 484, 471, "advance", 1.0, 16, 500)]
     assert curriculum.frontiers == (984, 471)

@@ -123,6 +123,8 @@ def test_no_damaged_state_is_taken_over(rule: str) -> None:
             place = state
             for key in path:
                 place = place[key]
+            if place[last] == bad:
+                continue
             place[last] = bad
             with pytest.raises(CurriculumError, match=r"^curriculum state") as caught:
                 curriculum.load_state_dict(state)

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -9,6 +12,7 @@ from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.envs.demo_start import lag_floor
 from demo_curriculum.errors import MismatchError
 from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.chain import LockedChain
 from demo_curriculum.simulators.playback import play_demo
 
 GAME = "ALE/MontezumaRevenge-v5"
@@ -156,3 +160,113 @@ def test_gymnasium_accepts_it(observation: str) -> None:
     demo = play_demo(simulator, script(("NOOP", 60), ("RIGHT", 60)), origin="script")
     env = SimulatorEnv(simulator, sticky=0.25, stack=2, render_mode="rgb_array")
     check_env(DemoStart(env, [demo], lambda rng: Start(0, int(rng.integers(0, 100)), 120)))
+
+
+class PatientChain(LockedChain):
+    """A chain on which wrong actions only cost time, with a reward behind every fifth door."""
+
+    def play(self, actions: Sequence[int]) -> float:
+        reward = 0.0
+        for action in actions:
+            if action == self.keys[self.position] and not self.game_over:
+                self.position += 1
+                reward += self.position % 5 == 0
+                self.game_over = self.position == self.length
+        return reward
+
+    def act(self, wait: bool) -> int:
+        """The right action or a wrong one."""
+        return int(self.keys[self.position] + wait) % 4
+
+
+def patient_env(start: Start, length: int = 20, **kwargs: Any) -> tuple[DemoStart, PatientChain]:
+    simulator = PatientChain(f"LockedChain-{length}")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    assert demo.score == length // 5
+    return DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, **kwargs), simulator
+
+
+def test_an_episode_goes_on_where_the_curriculum_says() -> None:
+    asked = []
+
+    def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        asked.append((origin, reached))
+        return {5: Start(0, 5, 10), 10: Start(0, 10, 20)}.get(reached.goal)
+
+    env, simulator = patient_env(Start(0, 0, 5), onward=onward, tail=0.0)
+    env.reset(seed=0)
+    brought = {}
+    for step in range(1, 30):
+        # Two moments of waiting in each leg.
+        *_, terminated, truncated, info = env.step(simulator.act(wait=step in (2, 3, 9, 10)))
+        if "outcomes" in info:
+            brought[step] = info["outcomes"]
+        if terminated or truncated:
+            break
+    assert brought == {
+        7: [Outcome(Start(0, 0, 5), 1.0, 7, True, "tie", 0)],
+        14: [Outcome(Start(0, 5, 10), 1.0, 7, True, "tie", 1)],
+        24: [
+            Outcome(Start(0, 10, 20), 2.0, 10, True, "terminated", 2),
+            # From the game's own reset: the whole as well.
+            Outcome(Start(0, 0, 20), 4.0, 24, True, "terminated", 0),
+        ],
+    }
+    assert info["demo_start"] == brought[24][0]
+    assert asked == [(Start(0, 0, 5), Start(0, 0, 5)), (Start(0, 0, 5), Start(0, 5, 10))], "the last leg ended the game"
+
+
+def test_the_whole_is_not_tied_where_a_leg_fails_or_is_not_gone_into() -> None:
+    for onward, length, score in ((Start(0, 5, 20), 13, 1.0), (None, 6, 1.0)):
+        env, simulator = patient_env(Start(0, 0, 5), onward=lambda *_, to=onward: to, tail=0.0, lag=3)
+        env.reset(seed=0)
+        for step in range(1, 30):
+            *_, terminated, truncated, info = env.step(simulator.act(wait=step > 5))
+            if terminated or truncated:
+                break
+        *_, last, whole = [*info["outcomes"]]
+        assert whole == Outcome(Start(0, 0, 20), score, length, False, "lag" if onward else "tie")
+        assert last.tied == (onward is None)
+    env, simulator = patient_env(Start(0, 3, 5), tail=0.0)
+    env.reset(seed=0)
+    env.step(simulator.act(wait=False))
+    env.step(simulator.act(wait=False))
+    *_, info = env.step(simulator.act(wait=False))
+    assert info["outcomes"] == [info["demo_start"]], "not from the reset"
+
+
+@pytest.mark.parametrize(("forgive", "length"), [(True, 24), (False, 14)])
+def test_lateness_is_forgiven_once_the_score_is_reached(forgive: bool, length: int) -> None:
+    """The first reward three steps late, then two more waits before the second; lag 4."""
+    env, simulator = patient_env(Start(0, 0, 20), lag=4, forgive=forgive)
+    env.reset(seed=0)
+    waits = {1, 2, 3, 9, 10}
+    for step in range(1, 40):
+        *_, terminated, truncated, info = env.step(simulator.act(wait=step in waits or step > 15))
+        if terminated or truncated:
+            break
+    outcome = info["demo_start"]
+    assert outcome.ending == "lag"
+    # The first reward comes at 8, the second is due at 10 + 4: too late, unless 8 counts as 5. Then it comes at 15,
+    # which counts as 10, and the third is due when 15 counts as 15 + 4: nine steps later.
+    assert outcome.length == length
+
+
+def test_an_episode_in_its_second_leg_is_saved_and_goes_on_exactly() -> None:
+    def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        return Start(0, 5, 20) if reached.goal == 5 else None
+
+    one, simulator = patient_env(Start(0, 0, 5), onward=onward)
+    one.reset(seed=3)
+    for step in range(8):
+        one.step(simulator.act(wait=step == 1))
+    other, _ = patient_env(Start(0, 0, 5), onward=onward)
+    other.reset(seed=9)
+    other.load_state_dict(one.state_dict())
+    for _ in range(30):
+        action = simulator.act(wait=False)
+        mine, theirs = one.step(action), other.step(action)
+        assert mine[1:] == theirs[1:] and np.array_equal(mine[0], theirs[0])
+        if mine[2] or mine[3]:
+            break
+    assert mine[4]["outcomes"][-1] == Outcome(Start(0, 0, 20), 4.0, 21, True, "terminated")

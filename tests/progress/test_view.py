@@ -7,16 +7,16 @@ DEMO = {"length": 100, "offset": 0, "rewards": [[10, 100.0], [99, -5.0]]}
 
 def test_bar_marks_rewards_and_the_frontier_in_their_cells():
     # 10 cells of 10 steps: the rewards fall into cells 1 and 9, the frontier into cell 5.
-    assert demo_bar(DEMO, 50, 10).plain == "─●───┃━━━●"
+    assert demo_bar(DEMO, [[0, 100, 50]], 10).plain == "─●───┃━━━●"
 
 
 @pytest.mark.parametrize(("frontier", "cell"), [(0, 0), (9, 0), (99, 9), (100, 9)])
 def test_bar_holds_every_frontier(frontier, cell):
-    assert demo_bar(DEMO, frontier, 10).plain.index("┃") == cell
+    assert demo_bar(DEMO, [[0, 100, frontier]], 10).plain.index("┃") == cell
 
 
 def test_bar_of_a_demo_shorter_than_the_bar():
-    assert demo_bar({"length": 2, "rewards": []}, 1, 6).plain == "───┃━━"
+    assert demo_bar({"length": 2, "rewards": []}, [[0, 2, 1]], 6).plain == "───┃━━"
 
 
 def test_eta_is_what_is_left_over_the_recent_speed(climb):
@@ -35,6 +35,29 @@ def test_eta_is_what_is_left_over_the_recent_speed(climb):
     assert view.eta is None
     view.add({**update, "seconds": 160.0, "frontiers": [0]})
     assert view.eta == 0.0
+
+
+def test_segments_have_a_frontier_each() -> None:
+    segments = [[0, 40, 20], [40, 70, 40], [70, 100, 90]]
+    assert demo_bar({"length": 100, "rewards": []}, segments, 10).plain == "──┃━┃━━──┃"
+    run = {"demos": [{**DEMO, "env_id": "A"}], "protocol": {"frame_skip": 4}, "rule": "adaptive", "seed": 0}
+    view = ClimbView(run)
+    update = {
+        "kind": "update",
+        "seconds": 1.0,
+        "agent_steps": 5,
+        "steps_per_second": 5.0,
+        "frontiers": [90],
+        "segments": [segments],
+        "tie_rate": [None],
+        "reset_tie_rate": [None],
+        "reset_trials": [0],
+        "score": None,
+    }
+    view.add(update)
+    assert "frontier 90 of 100 (40 left in 3 segments)" in view.line()
+    view.add({**update, "seconds": 3.0, "segments": [[[0, 40, 0], [40, 70, 40], [70, 100, 80]]]})
+    assert view.eta == pytest.approx(10 * 2 / 30)
 
 
 def test_line_says_where_the_climb_stands(climb):

@@ -1,0 +1,120 @@
+"""A stretch of a demo that is climbed on its own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from demo_curriculum.curriculum.rule import BUCKET, Timeline
+from demo_curriculum.curriculum.state import StateReader, save_trials
+from demo_curriculum.curriculum.trials import RESET_MEMORY, RecentTrials
+
+WINDOW_MEMORY = 64
+
+STRIDES = ((0.8, 120), (0.5, 60), (0.0, 20))
+"""From which tie rate on the frontier advances by how many demo steps."""
+MIN_STRIDE, MAX_STRIDE = 8, 120
+COLLAPSE = 0.2
+"""Below this share of the threshold the frontier counts as lost."""
+MIN_RETREAT, MAX_RETREAT = 24, 120
+
+
+def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
+    """The (begin, goal) of each segment: cut after rewards that are at least ``gap`` demo steps apart; 0 cuts nothing.
+
+    The last reward's segment goes on to the demo's end.
+    """
+    begins = [0]
+    for step in timeline.rewards[:-1]:
+        if gap and step + 1 - begins[-1] >= gap and timeline.end - (step + 1) >= gap:
+            begins.append(step + 1)
+    return list(zip(begins, [*begins[1:], timeline.length], strict=True))
+
+
+class Segment:
+    """The climb from ``goal`` back to ``begin``.
+
+    Attributes:
+        end: starts from here to the goal are tied without doing anything.
+        latest: the first frontier, beyond which there is nothing to retreat to.
+        frontier: the earliest start now trained, begin..latest.
+        stride: demo steps of the next advance at most.
+        window: the trials from the frontier's window since the frontier last moved.
+        handed: the trials of episodes that came here from the segment before, or from the game's own reset.
+    """
+
+    def __init__(self, timeline: Timeline, begin: int, goal: int, *, span: int) -> None:
+        self.begin, self.goal, self.span = begin, goal, span
+        rewards = [step for step in timeline.rewards if begin <= step < goal]
+        self.end = rewards[-1] + 1 if rewards else goal
+        self.latest = max(begin, self.end - (span + 1) // 2)
+        self.frontier = self.latest
+        self.stride = MAX_STRIDE
+        self.window = RecentTrials(WINDOW_MEMORY)
+        self.handed = RecentTrials(RESET_MEMORY)
+
+    @classmethod
+    def load(cls, timeline: Timeline, state: StateReader, begin: int, *, span: int) -> Segment:
+        segment = cls(timeline, begin, state.integer("goal", begin + 1, timeline.length), span=span)
+        segment.frontier = state.integer("frontier", begin, segment.latest)
+        segment.stride = state.integer("stride", MIN_STRIDE, MAX_STRIDE)
+        segment.window = state.trials("window", WINDOW_MEMORY)
+        segment.handed = state.trials("handed", RESET_MEMORY)
+        return segment
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "goal": self.goal,
+            "frontier": self.frontier,
+            "stride": self.stride,
+            "window": save_trials(self.window),
+            "handed": save_trials(self.handed),
+        }
+
+    @property
+    def left(self) -> int:
+        """Demo steps still to climb."""
+        return self.frontier - self.begin
+
+    @property
+    def window_end(self) -> int:
+        return min(self.frontier + self.span, self.end)
+
+    @property
+    def tie_rate(self) -> float:
+        """The lower of what is known of the window and of the episodes handed over; 0 where nothing is."""
+        rates = [trials.tie_rate for trials in (self.window, self.handed) if trials.tie_rate is not None]
+        return min(rates, default=0.0)
+
+    def move(
+        self, threshold: float, min_trials: int, patience: int, success: NDArray[np.float64]
+    ) -> Literal["advance", "retreat"] | None:
+        """Moves the frontier where that is due; ``success`` is of each bucket of the demo's starts."""
+        rate, trials, before = self.window.tie_rate, self.window.total, self.frontier
+        if rate is None or trials < min_trials:
+            return None
+        reason: Literal["advance", "retreat"]
+        if rate >= threshold and self.left > 0:
+            stride = next(length for least, length in STRIDES if rate >= least)
+            self.frontier = max(self.begin, before - min(stride, self.stride))
+            self.stride = min(2 * self.stride, MAX_STRIDE)
+            reason = "advance"
+        elif rate <= COLLAPSE * threshold and trials >= patience and before < self.latest:
+            self.frontier = min(before + self._retreat(threshold, success), self.latest)
+            self.stride = max(min(self.stride, self.frontier - before) // 2, MIN_STRIDE)
+            reason = "retreat"
+        else:
+            return None
+        self.window = RecentTrials(WINDOW_MEMORY)
+        return reason
+
+    def _retreat(self, threshold: float, success: NDArray[np.float64]) -> int:
+        """Demo steps from the frontier to the nearest later bucket that is not known to fail, within the limits."""
+        first = (self.frontier + MIN_RETREAT) // BUCKET
+        candidates = np.flatnonzero(success[first : -(-self.end // BUCKET)] >= threshold)
+        if not len(candidates):
+            return MAX_RETREAT
+        distance = (first + int(candidates[0])) * BUCKET - self.frontier
+        return min(max(distance, MIN_RETREAT), MAX_RETREAT)

@@ -1,0 +1,165 @@
+"""The adaptive rule on a demo that is climbed in segments, by hand."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo_curriculum.curriculum import AdaptiveCurriculum, CurriculumError, Move, Timeline
+from demo_curriculum.curriculum.segment import cut
+from demo_curriculum.demo import Outcome, Start
+
+TIMELINE = Timeline(1000, offset=50, rewards=(199, 450, 499, 950))
+"""Cut with a gap of 200: 0..200, 200..451, 451..1000 (the reward at 499 is too near, 950 is the last)."""
+
+
+def curriculum() -> AdaptiveCurriculum:
+    return AdaptiveCurriculum([TIMELINE], split=200)
+
+
+def record(rule: AdaptiveCurriculum, step: int, goal: int, ties: int, trials: int, leg: int = 0) -> None:
+    for trial in range(trials):
+        tied = trial < ties
+        rule.record(Outcome(Start(0, step, goal), 0.0, 1, tied, "tie" if tied else "life", leg))
+
+
+def climb(rule: AdaptiveCurriculum, goal: int) -> None:
+    """Wins a segment until its frontier is at its beginning."""
+    while True:
+        begin, _, frontier = next(entry for entry in rule.report()["demos"][0]["segments"] if entry[1] == goal)
+        if begin == frontier:
+            break
+        record(rule, frontier, goal, 32, 32)
+        rule.advance()
+
+
+def test_a_demo_is_cut_after_rewards_that_are_far_enough_apart() -> None:
+    assert cut(TIMELINE, 200) == [(0, 200), (200, 451), (451, 1000)]
+    assert cut(TIMELINE, 0) == [(0, 1000)]
+    assert cut(TIMELINE, 201) == [(0, 451), (451, 1000)]
+    assert cut(Timeline(1000), 100) == [(0, 1000)]
+    # What would be left after the cut is too short.
+    assert cut(Timeline(1000, rewards=(399, 700)), 302) == [(0, 1000)]
+    assert cut(Timeline(1000, rewards=(399, 700)), 301) == [(0, 400), (400, 1000)]
+
+
+@given(rewards=st.sets(st.integers(0, 999), max_size=20), gap=st.integers(0, 600))
+def test_segments_cover_the_demo(rewards: set[int], gap: int) -> None:
+    segments = cut(Timeline(1000, rewards=tuple(sorted(rewards))), gap)
+    assert segments[0][0] == 0 and segments[-1][1] == 1000
+    assert all(goal == begin for (_, goal), (begin, _) in pairwise(segments))
+    assert len(segments) == 1 or all(goal - begin >= gap for begin, goal in segments)
+
+
+def test_every_segment_has_a_frontier_of_its_own() -> None:
+    rule = curriculum()
+    assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 451, 419], [451, 1000, 919]]
+    assert rule.frontiers == (919,)
+    assert rule.left == 168 + 219 + 468 + 2
+    assert rule.spans == [(0, 168, 200), (0, 419, 451), (0, 919, 1000)]
+    record(rule, 420, 451, ties=16, trials=32)
+    assert rule.advance() == [Move(0, 419, 359, "advance", 0.5, 32, 451)]
+    assert rule.frontiers == (919,) and rule.left == 168 + 159 + 468 + 2
+
+
+def test_starts_are_judged_at_their_segments_goal() -> None:
+    rule = curriculum()
+    rng = np.random.default_rng(0)
+    starts = [rule.sample(rng) for _ in range(6000)]
+    assert {start.goal for start in starts if start.step < 0} == {200}
+    assert np.mean([start.step == -50 for start in starts]) == pytest.approx(0.05, abs=0.01)
+    for first, goal, end in ((168, 200, 200), (419, 451, 451), (919, 1000, 951)):
+        steps = [start.step for start in starts if start.goal == goal and start.step >= 0]
+        assert min(steps) == first and max(steps) == end - 1
+        assert len(steps) / 6000 == pytest.approx(0.95 / 3, abs=0.02)
+
+
+def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
+    rule = curriculum()
+    rng = np.random.default_rng(0)
+    inside, reset = Start(0, 170, 200), Start(0, -50, 200)
+    assert rule.onward(inside, inside, rng) is None, "the next one is not at its beginning yet"
+    climb(rule, 451)
+    went_on = [rule.onward(inside, inside, rng) for _ in range(2000)]
+    assert set(went_on) == {None, Start(0, 200, 451)}
+    assert np.mean([start is not None for start in went_on]) == pytest.approx(0.85, abs=0.03)
+    assert all(rule.onward(reset, inside, rng) == Start(0, 200, 451) for _ in range(50))
+    last = Start(0, 930, 1000)
+    assert rule.onward(reset, last, rng) is None
+
+
+def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    record(rule, 200, 451, ties=0, trials=100, leg=1)
+    before = rule.success(0, np.array([200]))[0]
+    record(rule, 200, 451, ties=0, trials=1)
+    assert rule.success(0, np.array([200]))[0] < before
+    rng = np.random.default_rng(0)
+    drawn = np.mean([rule.sample(rng).goal == 451 for _ in range(4000)])
+    # It always ties from where the demo passed, and never from where the agent arrives: as much to learn as the others.
+    assert drawn == pytest.approx(0.95 / 3, abs=0.03)
+    record(rule, 200, 451, ties=100, trials=100, leg=1)
+    record(rule, 210, 451, ties=64, trials=64)
+    drawn = np.mean([rule.sample(rng).goal == 451 for _ in range(4000)])
+    assert drawn == pytest.approx(0.95 * 0.1 / 2.1, abs=0.02)
+
+
+def test_neighbours_become_one_when_what_is_handed_over_ties() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    climb(rule, 1000)
+    record(rule, 210, 451, ties=48, trials=64)
+    # Together they have to tie .4: of what is handed over .4 / .75 = .533, with 95 % confidence 62 of 100.
+    record(rule, 451, 1000, ties=61, trials=100, leg=1)
+    assert rule.advance() == []
+    record(rule, 451, 1000, ties=100, trials=100, leg=1)
+    rule_before = rule.success(0, np.array([300, 600])).tolist()
+    assert rule.advance() == [Move(0, 451, 200, "merge", 1.0, 200, 1000)]
+    assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 1000, 200]]
+    assert rule.frontiers == (200,)
+    assert rule.success(0, np.array([300, 600])).tolist() == rule_before
+    # An episode that was under way when its goal went away says nothing of the new one.
+    record(rule, 210, 451, ties=0, trials=64)
+    assert rule.report()["demos"][0]["tie_rate"] is None
+
+
+def test_a_reset_that_ties_the_whole_demo_finishes_it() -> None:
+    rule = curriculum()
+    for goal in (200, 451, 1000):
+        climb(rule, goal)
+    # Of an episode from the reset the first leg is judged at 200, the whole at 1000.
+    record(rule, -50, 200, ties=100, trials=100)
+    assert not rule.finished and rule.report()["demos"][0]["reset_trials"] == 0
+    record(rule, -50, 1000, ties=30, trials=100)
+    assert [move.reason for move in rule.advance()] == ["merge", "merge"]
+    assert rule.finished and rule.frontiers == (0,) and rule.left == 0
+
+
+def test_segments_are_saved_and_damaged_ones_refused() -> None:
+    rule = curriculum()
+    climb(rule, 1000)
+    record(rule, 200, 451, ties=3, trials=7, leg=2)
+    state = json.loads(json.dumps(rule.state_dict()))
+    other = curriculum()
+    other.load_state_dict(state)
+    assert other.state_dict() == rule.state_dict() and other.report() == rule.report()
+    # A rule in one piece goes on with segments, too: where the cuts are is part of the state.
+    whole = AdaptiveCurriculum([TIMELINE])
+    whole.load_state_dict(state)
+    assert whole.report() == rule.report()
+    for damage in (
+        lambda entry: entry.update(segments=entry["segments"][:-1]),
+        lambda entry: entry["segments"][1].update(goal=150),
+        lambda entry: entry["segments"][1].update(frontier=450),
+        lambda entry: entry.update(segments=[]),
+    ):
+        broken = json.loads(json.dumps(state))
+        damage(broken["demos"][0])
+        before = other.state_dict()
+        with pytest.raises(CurriculumError):
+            other.load_state_dict(broken)
+        assert other.state_dict() == before
