@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from demo_curriculum.training.session import Limits, Reason
 
 
+STALLED = """\
+stalled: no remedy brings the climb on; `demo-curriculum replay {run_dir}` shows where it stands. What may help, in a \
+new run: another demo of that passage, more --envs, a longer --lag, less --sticky, --patience 0 to wait."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What each rank is to do."""
@@ -67,8 +72,9 @@ def main(
 ) -> int:
     """Train a policy from the demos in a file; a run directory that holds a run is gone on with.
 
-    Exits with 0 once the frontier is reached, 1 when a limit came first, 130 when interrupted; all of them save. Under
-    torchrun, which takes anything but 0 for a failure and would start again, a limit is 0 too.
+    Exits with 0 once the frontier is reached, 1 when a limit came first, 4 when nothing helps any more, 130 when
+    interrupted; all of them save. Under torchrun, which takes anything but 0 for a failure and would start again, a
+    limit and a stall are 0 too.
 
     Args:
         demo: demo file; all demos in it are trained on.
@@ -102,5 +108,8 @@ def main(
     if reason in ("interrupted", None):
         print(f"interrupted: saved in {run_dir}; the same command goes on from there")
         return 130
+    if reason == "stalled":
+        print(STALLED.format(run_dir=run_dir))
+        return 4
     print(f"stopped by the {reason} before frontier {until_frontier}; the same command with a later limit goes on")
     return 1

@@ -67,7 +67,7 @@ class _Climb:
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
         climb = cls(timeline, window, 0)
         begin, segments = 0, []
-        for entry in state.objects("segments", {"goal", "frontier", "stride", "window", "handed"}):
+        for entry in state.objects("segments", {"goal", "frontier", "stride", "span", "window", "handed"}):
             segments.append(Segment.load(timeline, entry, begin, span=window))
             begin = segments[-1].goal
         if begin != timeline.length:
@@ -276,6 +276,16 @@ class AdaptiveCurriculum:
                 if reason is not None:
                     moves.append(Move(demo, before, segment.frontier, reason, rate, trials, segment.goal))
             moves += self._merge(demo, climb)
+        return moves
+
+    def ease(self) -> list[Move]:
+        moves = []
+        for demo, climb in enumerate(self._climbs):
+            for segment in climb.segments:
+                if segment.left:
+                    rate, trials, before = segment.window.tie_rate or 0.0, segment.window.total, segment.frontier
+                    segment.ease()
+                    moves.append(Move(demo, before, segment.frontier, "retreat", rate, trials, segment.goal))
         return moves
 
     def _merge(self, demo: int, climb: _Climb) -> list[Move]:

@@ -184,6 +184,9 @@ class OpenAICurriculum:
         reason: Literal["advance", "retreat"] = "advance" if after < before else "retreat"
         return Move(demo, before, after, reason, ties / max(trials, 1), trials, climb.timeline.length)
 
+    def ease(self) -> list[Move]:
+        return []
+
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """As in ``Curriculum``: the last tie rate of each start, 0 where it was never tried."""
         climb = self._climbs[demo]

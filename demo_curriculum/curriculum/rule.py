@@ -154,6 +154,10 @@ class Curriculum(Protocol):
         """Moves the frontiers where that is due; to be called once an update."""
         ...
 
+    def ease(self) -> list[Move]:
+        """Makes starts easier where the climb stands still: frontiers later, windows wider; what the rule has of it."""
+        ...
+
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """f64 (n,) in [0, 1]: the estimated probability to tie from each of ``steps``, i64 (n,)."""
         ...

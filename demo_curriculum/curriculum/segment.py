@@ -19,6 +19,7 @@ MIN_STRIDE, MAX_STRIDE = 8, 120
 COLLAPSE = 0.2
 """Below this share of the threshold the frontier counts as lost."""
 MIN_RETREAT, MAX_RETREAT = 24, 120
+MAX_SPAN = 256
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -41,6 +42,7 @@ class Segment:
         latest: the first frontier, beyond which there is nothing to retreat to.
         frontier: the earliest start now trained, begin..latest.
         stride: demo steps of the next advance at most.
+        span: starts in the frontier's window, in demo steps.
         window: the trials from the frontier's window since the frontier last moved.
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
     """
@@ -60,6 +62,7 @@ class Segment:
         segment = cls(timeline, begin, state.integer("goal", begin + 1, timeline.length), span=span)
         segment.frontier = state.integer("frontier", begin, segment.latest)
         segment.stride = state.integer("stride", MIN_STRIDE, MAX_STRIDE)
+        segment.span = state.integer("span", span, max(span, MAX_SPAN))
         segment.window = state.trials("window", WINDOW_MEMORY)
         segment.handed = state.trials("handed", RESET_MEMORY)
         return segment
@@ -69,6 +72,7 @@ class Segment:
             "goal": self.goal,
             "frontier": self.frontier,
             "stride": self.stride,
+            "span": self.span,
             "window": save_trials(self.window),
             "handed": save_trials(self.handed),
         }
@@ -109,6 +113,12 @@ class Segment:
             return None
         self.window = RecentTrials(WINDOW_MEMORY)
         return reason
+
+    def ease(self) -> None:
+        """Frontier later, window wider."""
+        self.frontier = min(self.frontier + MAX_RETREAT, self.latest)
+        self.span = min(2 * self.span, MAX_SPAN)
+        self.window = RecentTrials(WINDOW_MEMORY)
 
     def _retreat(self, threshold: float, success: NDArray[np.float64]) -> int:
         """Demo steps from the frontier to the nearest later bucket that is not known to fail, within the limits."""

@@ -10,6 +10,8 @@ Kinds of records, and what each must hold:
   TensorBoard's tags. Null stands for what is not known.
 - ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance, retreat
   or merge), ``tie_rate``, ``trials``, ``goal``.
+- ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
+  (updates without progress).
 - ``buckets``: ``update``, ``demo``, ``width``, and ``tie_rate`` and ``trials`` of each bucket of starts; bucket i holds
   the starts i·width ≤ step < (i+1)·width.
 - ``end`` and ``resume``: ``update``, ``reason``.
@@ -47,6 +49,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "metrics",
     ),
     "move": ("update", "agent_steps", "demo", "before", "after", "reason"),
+    "remedy": ("update", "agent_steps", "remedy", "left", "still"),
     "buckets": ("update", "demo", "width", "tie_rate"),
     "resume": ("update", "reason"),
     "end": ("update", "reason"),

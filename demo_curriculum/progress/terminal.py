@@ -52,8 +52,8 @@ class TrainingDisplay:
         self._view.add(record)
         self._draw()
 
-    def move(self, record: Record) -> None:
-        """Takes in a ``move`` record; it shows with the next update."""
+    def event(self, record: Record) -> None:
+        """Takes in a ``move`` or a ``remedy`` record; it shows with the next update."""
         self._view.add(record)
 
     def message(self, text: str) -> None:

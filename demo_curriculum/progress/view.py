@@ -101,6 +101,9 @@ class ClimbView:
                 self._recent.popleft()
         elif record["kind"] == "move":
             self._events.append(self._move(record))
+        elif record["kind"] == "remedy":
+            stood = f"no progress for {record['still']:,} updates, {record['left']:,} left"
+            self.message(f"update {record['update']:,}: {stood}: {record['remedy']}")
         elif record["kind"] in ("resume", "end"):
             self.message(f"{record['kind']}: {record['reason']}")
 

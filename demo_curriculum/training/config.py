@@ -41,6 +41,8 @@ class TrainConfig:
         lam: of the advantage estimates, both streams.
         clip: PPO's clipping range.
         entropy: weight of the entropy while all goes well; it rises by itself when a stalled policy collapses.
+        patience: updates without progress before a remedy is tried, and before the next; after the last the run ends as
+            stalled. 0 goes on for ever.
         hidden: width of the MLP's layers.
     """
 
@@ -68,6 +70,7 @@ class TrainConfig:
     lam: float = 0.95
     clip: float = 0.2
     entropy: float = 0.003
+    patience: int = 80
     hidden: int = 256
 
     def __post_init__(self) -> None:
@@ -76,8 +79,8 @@ class TrainConfig:
                 self.frame_skip, self.envs, self.steps, self.epochs, self.minibatches, self.hidden
             )
             >= 1,
-            "stack, split, lag, tail, bonus_weight, entropy and seed must not be negative": min(
-                self.stack, self.split, self.lag, self.tail, self.bonus_weight, self.entropy, self.seed
+            "stack, split, lag, tail, bonus_weight, entropy, patience and seed must not be negative": min(
+                self.stack, self.split, self.patience, self.lag, self.tail, self.bonus_weight, self.entropy, self.seed
             )
             >= 0,
             "sticky must be in [0, 1)": 0 <= self.sticky < 1,

@@ -215,6 +215,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
         reward_scale=reward_scale(demos, gamma=config.gamma, frame_skip=config.frame_skip),
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
+        patience=config.patience,
         seed=config.seed,
         ranks=ranks,
     )

@@ -25,7 +25,7 @@ from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
 from demo_curriculum.training.trainer import Trainer, UpdateReport
 
-Reason = Literal["frontier", "time limit", "agent steps", "interrupted"]
+Reason = Literal["frontier", "time limit", "agent steps", "stalled", "interrupted"]
 
 BUCKETS_EVERY = 10
 
@@ -34,7 +34,7 @@ class Display(Protocol):
     """What shows a run while it runs."""
 
     def update(self, record: Record) -> None: ...
-    def move(self, record: Record) -> None: ...
+    def event(self, record: Record) -> None: ...
     def message(self, text: str) -> None: ...
 
 
@@ -176,8 +176,8 @@ def _journal(
 
         def write(record: Record) -> None:
             log.write(record)
-            if record["kind"] == "move":
-                display.move(record)
+            if record["kind"] in ("move", "remedy"):
+                display.event(record)
             elif record["kind"] == "update":
                 display.update(record)
                 if writer is not None:
@@ -220,6 +220,8 @@ def _reached(trainer: Trainer, limits: Limits, seconds: float, stop: list[int]) 
         trainer.curriculum.finished if target == 0 else max(trainer.curriculum.frontiers) <= target
     ):
         return "frontier"
+    if trainer.stall.stalled:
+        return "stalled"
     if limits.seconds is not None and seconds >= limits.seconds:
         return "time limit"
     if limits.agent_steps is not None and trainer.agent_steps >= limits.agent_steps:
@@ -233,6 +235,9 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
         {"kind": "move", "update": report.update, "agent_steps": report.agent_steps, **move._asdict()}
         for move in report.moves
     ]
+    if report.remedy is not None:
+        stall = {"update": report.update, "agent_steps": report.agent_steps, "left": trainer.curriculum.left}
+        records.append({"kind": "remedy", **stall, "remedy": report.remedy, "still": trainer.stall.still})
     demos = trainer.curriculum.report()["demos"]
     outcomes = report.outcomes
     from_reset = [

@@ -24,6 +24,7 @@ from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
 from demo_curriculum.training.rollout import Rollout
+from demo_curriculum.training.stall import Remedy, StallWatch
 
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
@@ -47,6 +48,7 @@ class UpdateReport:
     moves: list[Move]
     outcomes: list[Outcome]
     metrics: dict[str, float]
+    remedy: Remedy | None
 
 
 class Trainer:
@@ -57,6 +59,7 @@ class Trainer:
         demos: with observations of the kind that the policy sees.
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
+        patience: updates without progress before the first remedy, and before each one after it.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
             all of them, and stay so.
@@ -83,6 +86,7 @@ class Trainer:
         reward_scale: float,
         bonus_weight: float,
         imitation: float,
+        patience: int,
         seed: int,
         ranks: Ranks,
     ) -> None:
@@ -95,6 +99,8 @@ class Trainer:
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.entropy = EntropyControl(entropy)
+        self.lr = lr
+        self.stall = StallWatch(patience)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5)
         self._seed_generators(seed)
         self.update = 0
@@ -128,12 +134,23 @@ class Trainer:
             for outcome in outcomes:
                 self.curriculum.record(outcome)
             moves = self.curriculum.advance()
+            remedy = self._watch()
+            if remedy == "easier starts":
+                moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
             self.entropy.update(metrics["train/entropy"], self.curriculum.left)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)
-            yield UpdateReport(self.update, self.agent_steps, frames, moves, outcomes, metrics)
+            yield UpdateReport(self.update, self.agent_steps, frames, moves, outcomes, metrics, remedy)
+
+    def _watch(self) -> Remedy | None:
+        demos = self.curriculum.report()["demos"]
+        ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
+        remedy = self.stall.update(self.curriculum.left, ties)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * self.stall.factors.lr
+        return remedy
 
     def _collect(self) -> Rollout:
         shape = self._observations.shape[1:]
@@ -200,6 +217,7 @@ class Trainer:
         return scaled
 
     def _improve_policy(self, rollout: Rollout, advantages_ext: Tensor, advantages_int: Tensor) -> dict[str, float]:
+        factors = self.stall.factors
         flat = {
             "observations": rollout.observations.flatten(0, 1),
             "actions": rollout.actions.flatten(),
@@ -208,7 +226,7 @@ class Trainer:
             "returns_int": (advantages_int + rollout.values_int).flatten(),
             "valid": rollout.valid.flatten(),
         }
-        advantages = (advantages_ext + self.bonus_weight * advantages_int).flatten()
+        advantages = (advantages_ext + self.bonus_weight * factors.bonus * advantages_int).flatten()
         flat["advantages"] = normalise(advantages, flat["valid"], self.ranks.pool)
         rows = len(advantages)
         sums: dict[str, float] = {}
@@ -233,11 +251,13 @@ class Trainer:
                     batch["valid"],
                     clip=self.clip,
                 )
-                loss = losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * losses.entropy
+                loss = (
+                    losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
+                )
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
-                    loss = loss + self.imitation * imitated
+                    loss = loss + self.imitation * factors.imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -247,7 +267,7 @@ class Trainer:
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value
         metrics = {name: value / (self.epochs * self.minibatches) for name, value in sums.items()}
-        metrics["train/entropy_weight"] = self.entropy.weight
+        metrics["train/entropy_weight"] = self.entropy.weight * factors.entropy
         explained = flat["returns_ext"] - rollout.values_ext.flatten()
         spread = flat["returns_ext"].var()
         metrics["train/explained_variance"] = float(1 - explained.var() / spread) if spread > 0 else 0.0
@@ -286,6 +306,7 @@ class Trainer:
             "policy": self.policy,
             "optimizer": self.optimizer,
             "entropy": self.entropy,
+            "stall": self.stall,
             "curriculum": self.curriculum,
         }
         if self.rnd is not None:

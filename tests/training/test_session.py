@@ -21,6 +21,7 @@ from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import Run
 from demo_curriculum.training.session import Limits, open_run, train
+from demo_curriculum.training.stall import REMEDIES
 
 SMALL = {"envs": 16, "steps": 32, "hidden": 32, "lr": 1e-3, "frame_skip": 1, "sticky": 0.0}
 
@@ -31,7 +32,7 @@ class Quiet:
 
     def update(self, record: dict[str, Any]) -> None: ...
 
-    def move(self, record: dict[str, Any]) -> None: ...
+    def event(self, record: dict[str, Any]) -> None: ...
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -138,6 +139,24 @@ def test_atari_resumes_exactly_too(montezuma: Path, tmp_path: Path, observation:
             subprocess.run(train_command(montezuma, tmp_path / name, *small, f"--agent-steps={steps}"), check=False)
     whole, parts = (comparable(read_log(tmp_path / name / "progress.jsonl")) for name in ("whole", "parts"))
     assert len(whole) >= 6 and parts == whole
+
+
+def test_a_climb_that_stands_still_tries_everything_and_says_so(chain: Path, tmp_path: Path) -> None:
+    """With next to no learning rate nothing is learnt."""
+    settings = {**SMALL, "lr": 1e-9, "imitation": 0.01, "patience": 3}
+    result = subprocess.run(
+        train_command(chain, tmp_path / "run", *options(**settings)), check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 4
+    assert result.stdout.startswith("stalled:") and "--patience 0" in result.stdout
+    records = read_log(tmp_path / "run" / "progress.jsonl")
+    remedies = [record for record in records if record["kind"] == "remedy"]
+    assert [record["remedy"] for record in remedies] == list(REMEDIES)
+    first = remedies[0]["update"]
+    assert [record["update"] - first for record in remedies] == [0, 3, 6, 9]
+    assert records[-1] == {"kind": "end", "update": first + 12, "reason": "stalled"}
+    weights = [record["metrics"]["train/entropy_weight"] for record in records if record["kind"] == "update"]
+    assert weights[first - 2] == pytest.approx(0.003) and weights[first - 1] == pytest.approx(0.009)
 
 
 def test_a_finished_run_says_so_again(tmp_path: Path) -> None:

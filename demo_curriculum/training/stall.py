@@ -1,0 +1,77 @@
+"""Notices when a climb stands still, and says what to try next."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, get_args
+
+Remedy = Literal["entropy up, learning rate down", "easier starts", "bonus up", "imitation up"]
+REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
+"""In the order in which they are tried; each stays until there is progress again."""
+
+STRONGER = 3.0
+SLOWER = 0.5
+
+
+class Factors(NamedTuple):
+    """What settings are multiplied with."""
+
+    entropy: float = 1.0
+    lr: float = 1.0
+    bonus: float = 1.0
+    imitation: float = 1.0
+
+
+class StallWatch:
+    """Counts updates without progress: neither less left to climb than ever before nor more ties from the reset.
+
+    Moves to and fro before a hard spot are none.
+
+    Args:
+        patience: updates before the first remedy, and before each one after it; 0 waits for ever.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best: tuple[int, int] | None = None
+        self.still = 0
+        self.tried = 0
+
+    def update(self, left: int, reset_ties: int) -> Remedy | None:
+        """Once per training update; returns the remedy that is due now.
+
+        Args:
+            left: as the curriculum's.
+            reset_ties: of the recent episodes from the game's own reset, all demos together.
+        """
+        progress = (-left, reset_ties)
+        if self.best is None or progress > self.best:
+            self.best, self.still, self.tried = progress, 0, 0
+            return None
+        self.still += 1
+        if not self.patience or self.still < self.patience * (self.tried + 1) or self.tried == len(REMEDIES):
+            return None
+        self.tried += 1
+        return REMEDIES[self.tried - 1]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether every remedy was given its time, to no avail."""
+        return self.tried == len(REMEDIES) and self.still >= self.patience * (self.tried + 1)
+
+    @property
+    def factors(self) -> Factors:
+        """Of the remedies in force."""
+        names = REMEDIES[: self.tried]
+        return Factors(
+            entropy=STRONGER if "entropy up, learning rate down" in names else 1.0,
+            lr=SLOWER if "entropy up, learning rate down" in names else 1.0,
+            bonus=STRONGER if "bonus up" in names else 1.0,
+            imitation=STRONGER if "imitation up" in names else 1.0,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": None if self.best is None else list(self.best), "still": self.still, "tried": self.tried}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.still, self.tried = state["still"], state["tried"]

@@ -1,0 +1,49 @@
+from demo_curriculum.training.stall import REMEDIES, Factors, StallWatch
+
+
+def wait(watch: StallWatch, updates: int, left: int, ties: int = 0) -> list[str | None]:
+    return [watch.update(left, ties) for _ in range(updates)]
+
+
+def test_remedies_come_one_after_the_other_and_then_it_is_stalled() -> None:
+    watch = StallWatch(3)
+    assert wait(watch, 1, left=100) == [None]
+    # Two updates without progress, then with the third a remedy; to and fro is no progress.
+    assert [watch.update(left, 0) for left in (150, 100, 120)] == [None, None, REMEDIES[0]]
+    assert watch.factors == Factors(entropy=3.0, lr=0.5)
+    assert wait(watch, 3, 100) == [None, None, REMEDIES[1]]
+    assert wait(watch, 3, 100) == [None, None, REMEDIES[2]]
+    assert wait(watch, 3, 100) == [None, None, REMEDIES[3]]
+    assert watch.factors == Factors(entropy=3.0, lr=0.5, bonus=3.0, imitation=3.0)
+    assert not watch.stalled
+    assert wait(watch, 2, 100) == [None, None] and not watch.stalled
+    wait(watch, 1, 100)
+    assert watch.stalled
+
+
+def test_progress_withdraws_them() -> None:
+    watch = StallWatch(2)
+    wait(watch, 5, left=100)
+    assert watch.tried == 2
+    assert watch.update(99, 0) is None
+    assert watch.factors == Factors() and watch.still == 0
+    # At the beginning, ties from the reset are what is gained; with more left they do not count.
+    wait(watch, 1, left=0)
+    assert wait(watch, 1, left=0, ties=1) == [None] and watch.still == 0
+    assert wait(watch, 2, left=20, ties=9) == [None, REMEDIES[0]]
+
+
+def test_a_patience_of_0_waits_for_ever() -> None:
+    watch = StallWatch(0)
+    assert wait(watch, 1000, left=5) == [None] * 1000
+    assert not watch.stalled
+
+
+def test_it_goes_on_where_it_was() -> None:
+    watch, other = StallWatch(2), StallWatch(2)
+    wait(watch, 4, left=7)
+    other.load_state_dict(watch.state_dict())
+    for _ in range(10):
+        assert watch.update(7, 0) == other.update(7, 0)
+        assert (watch.stalled, watch.factors) == (other.stalled, other.factors)
+    assert watch.stalled
