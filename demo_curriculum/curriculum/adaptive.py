@@ -138,8 +138,8 @@ class AdaptiveCurriculum:
     Rutherford et al. 2024 sample by this measure), plus a little everywhere, so that nothing behind is forgotten; 5 %
     at the game's own reset. At frontier 0 the reset gets 45 %. Starts after the last reward are never drawn.
 
-    *Advance.* When the window has had ``min_trials`` since the last move and ``threshold`` of the latest 64 tied, the
-    frontier moves 120 steps earlier where 80 % tied, 60 where 50 % did, else 20.
+    *Advance.* When the window has had ``min_trials`` since the last move and ``threshold`` of the latest 64 tied, or 8
+    and that is 95 % sure, the frontier moves 120 steps earlier where 80 % tied, 60 where 50 % did, else 20.
 
     *Retreat.* When after ``patience`` trials at most a fifth of the threshold ties, the policy has collapsed or the
     last advance went too far: the frontier moves 24 to 120 steps later, towards the nearest bucket that is not known to

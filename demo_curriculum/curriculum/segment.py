@@ -16,6 +16,8 @@ WINDOW_MEMORY = 64
 STRIDES = ((0.8, 120), (0.5, 60), (0.0, 20))
 """From which tie rate on the frontier advances by how many demo steps."""
 MIN_STRIDE, MAX_STRIDE = 8, 120
+SURE_TRIALS = 8
+"""Where this many leave hardly a doubt, the frontier advances before it has had all its trials."""
 COLLAPSE = 0.2
 """Below this share of the threshold the frontier counts as lost."""
 MIN_RETREAT, MAX_RETREAT = 24, 120
@@ -97,7 +99,7 @@ class Segment:
     ) -> Literal["advance", "retreat"] | None:
         """Moves the frontier where that is due; ``success`` is of each bucket of the demo's starts."""
         rate, trials, before = self.window.tie_rate, self.window.total, self.frontier
-        if rate is None or trials < min_trials:
+        if rate is None or not (trials >= min_trials or self.window.surely_reach(threshold, trials=SURE_TRIALS)):
             return None
         reason: Literal["advance", "retreat"]
         if rate >= threshold and self.left > 0:

@@ -46,13 +46,28 @@ def test_the_stride_follows_the_tie_rate(ties: int, stride: int) -> None:
 
 def test_it_waits_for_enough_trials_and_for_the_threshold() -> None:
     curriculum = AdaptiveCurriculum([Timeline(1000)])
-    record(curriculum, 970, ties=31, trials=31)
+    record(curriculum, 970, ties=8, trials=31)  # .258, of which Wilson's interval begins at .15
     assert curriculum.advance() == []
+    record(curriculum, 970, ties=0)
+    assert curriculum.advance()[0].after == 948
     curriculum = AdaptiveCurriculum([Timeline(1000)])
     record(curriculum, 970, ties=6, trials=32)  # 6 / 32 = .1875
     assert curriculum.advance() == []
     record(curriculum, 970, ties=1)  # 7 / 33 = .212
     assert curriculum.advance()[0].after == 948
+
+
+def test_it_does_not_wait_where_there_is_hardly_a_doubt() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    record(curriculum, 970, ties=7, trials=7)
+    assert curriculum.advance() == []
+    record(curriculum, 970, ties=0)
+    assert curriculum.advance() == [Move(0, 968, 848, "advance", 7 / 8, 8, 1000)]
+    # The interval of 3 ties in 8 begins at .16, that of 4 at .25.
+    for ties, moved in ((3, []), (4, [Move(0, 968, 908, "advance", 0.5, 8, 1000)])):
+        curriculum = AdaptiveCurriculum([Timeline(1000)])
+        record(curriculum, 970, ties=ties, trials=8)
+        assert curriculum.advance() == moved
 
 
 def test_only_the_window_counts_and_only_its_latest_trials() -> None:
