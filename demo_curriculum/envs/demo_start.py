@@ -18,6 +18,10 @@ Sample = Callable[[np.random.Generator], Start]
 Onward = Callable[[Start, Start, np.random.Generator], Start | None]
 
 
+MOST_SLACK = 1000
+"""Demo steps of slack beyond which more makes no difference."""
+
+
 def lag_floor(returns: NDArray[np.float64], goal: int, lag: int) -> NDArray[np.float64]:
     """The least score that is not yet too far behind the demo, for each demo step from 0 to ``goal + lag``.
 
@@ -56,6 +60,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
     the game's own reset also that of the whole, judged up to the demo's end.
+
+    ``slack`` is how many demo steps are left until the lag ends the episode if nothing is gained. The agent cannot see
+    it and must not, as there is no demo to be behind of in the real game; but what a state is worth depends on it.
 
     Args:
         env: plays the game.
@@ -128,12 +135,27 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._length = 0
         self._tail_left: int | None = None
         self._lives = self.env.simulator.lives
+        self._deadline = self._find_deadline()
 
     def _floor(self, start: Start) -> NDArray[np.float64]:
         key = (start.demo, start.goal)
         if key not in self._floors:
             self._floors[key] = lag_floor(self._returns[start.demo], start.goal, self.lag)
         return self._floors[key]
+
+    def _find_deadline(self) -> int:
+        """The demo step at which the lag ends the episode if nothing is gained from now on."""
+        floor = self._floor(self._start)
+        now = min(max(self._clock, 0), len(floor) - 1)
+        late = floor[now:] > self._before + self._score
+        return now + int(late.argmax()) if late.any() else len(floor) + MOST_SLACK
+
+    @property
+    def slack(self) -> int:
+        """Demo steps until the lag ends the episode if nothing is gained; ``MOST_SLACK`` at most, and after a tie."""
+        if self._tail_left is not None:
+            return MOST_SLACK
+        return min(max(self._deadline - self._clock, 0), MOST_SLACK)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -156,6 +178,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._clock += self.env.frame_skip
         if self.forgive:
             self._forgive_lateness()
+        if reward:
+            self._deadline = self._find_deadline()
         outcomes = []
         tied_before = self._tail_left is not None
         ending = self._ending(over, info["lives"])
@@ -234,3 +258,4 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._clock, self._peak = state["clock"], state["peak"]
         self._score, self._length = state["score"], state["length"]
         self._tail_left, self._lives = state["tail_left"], state["lives"]
+        self._deadline = self._find_deadline()

@@ -20,6 +20,7 @@ class DemoStartVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], N
     and infos with
 
     - ``next_observations`` (N, ...): what each step led to, before any reset; the thing to bootstrap from;
+    - ``slack``, ``next_slack`` i32 (N,): ``DemoStart.slack`` after any resets, and before them;
     - ``outcomes``: each ``Outcome`` that the step brought, in order of the environments;
     - ``valid`` bool (N,): whether a row is the policy's own doing and may be learned from.
 
@@ -46,7 +47,7 @@ class DemoStartVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], N
             seed = [int(word) for word in np.random.SeedSequence(seed).generate_state(self.num_envs)]
         seeds = seed if seed is not None else [None] * self.num_envs
         observations = [env.reset(seed=own)[0] for env, own in zip(self.envs, seeds, strict=True)]
-        return np.stack(observations), {}
+        return np.stack(observations), {"slack": np.array([env.slack for env in self.envs], np.int32)}
 
     def step(
         self, actions: NDArray[np.int64]
@@ -56,17 +57,20 @@ class DemoStartVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], N
         observations, next_observations = np.empty(shape, dtype), np.empty(shape, dtype)
         rewards = np.zeros(self.num_envs)
         terminations, truncations = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+        slack, next_slack = np.zeros((2, self.num_envs), np.int32)
         outcomes = []
         for index, (env, action) in enumerate(zip(self.envs, actions.tolist(), strict=True)):
             observation, reward, terminated, truncated, info = env.step(action)
-            next_observations[index] = observation
+            next_observations[index], next_slack[index] = observation, env.slack
             outcomes += info.get("outcomes", [])
             if terminated or truncated:
                 observation, _ = env.reset()
-            observations[index] = observation
+            observations[index], slack[index] = observation, env.slack
             rewards[index], terminations[index], truncations[index] = reward, terminated, truncated
         infos = {
             "next_observations": next_observations,
+            "slack": slack,
+            "next_slack": next_slack,
             "outcomes": outcomes,
             "valid": np.ones(self.num_envs, np.bool_),
         }

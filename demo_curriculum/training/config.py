@@ -22,6 +22,7 @@ class TrainConfig:
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
         sticky: probability per demo step that the previous action is played again.
+        noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
         end_on_life_loss: whether losing a life ends an episode.
@@ -53,6 +54,7 @@ class TrainConfig:
     frame_skip: int = 4
     stack: int = 0
     sticky: float = 0.25
+    noop_max: int = 0
     lag: int = 100
     tail: float = 4.0
     end_on_life_loss: bool = True
@@ -79,8 +81,16 @@ class TrainConfig:
                 self.frame_skip, self.envs, self.steps, self.epochs, self.minibatches, self.hidden
             )
             >= 1,
-            "stack, split, lag, tail, bonus_weight, entropy, patience and seed must not be negative": min(
-                self.stack, self.split, self.patience, self.lag, self.tail, self.bonus_weight, self.entropy, self.seed
+            "stack, split, noop_max, lag, tail, bonus_weight, entropy, patience and seed must not be negative": min(
+                self.stack,
+                self.split,
+                self.noop_max,
+                self.patience,
+                self.lag,
+                self.tail,
+                self.bonus_weight,
+                self.entropy,
+                self.seed,
             )
             >= 0,
             "sticky must be in [0, 1)": 0 <= self.sticky < 1,

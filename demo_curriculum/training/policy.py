@@ -13,6 +13,9 @@ from demo_curriculum.training.precision import fast_products
 
 # Bytes that never changed in the demo say nothing of their scale; one unit is the smallest change there can be.
 LEAST_STD = 1.0
+SLACKS = (20.0, 100.0, 400.0)
+"""Demo steps; the slack is seen through exponentials that fall off over these."""
+CRITIC_WIDTH = 64
 
 
 class Prediction(NamedTuple):
@@ -37,7 +40,11 @@ class Decision(NamedTuple):
 
 
 class Policy(nn.Module):
-    """Two streams of value over one body.
+    """An actor and two streams of value over one body.
+
+    The values also know the slack, the demo steps until the episode is ended for being behind the demo; the actor does
+    not (an asymmetric critic, Pinto et al. 2018). To a value that does not know it, waiting costs nothing but the
+    discount until the very end.
 
     Args:
         observation_shape: (stack, features) or (stack, height, width).
@@ -57,7 +64,11 @@ class Policy(nn.Module):
         else:
             raise ValueError(f"observations of shape {tuple(frame)}: expected (features,) or (height, width)")
         self.actor = orthogonal(nn.Linear(width, action_count), 0.01)
-        self.critic = orthogonal(nn.Linear(width, 2), 1.0)
+        self.critic = nn.Sequential(
+            orthogonal(nn.Linear(width + len(SLACKS), CRITIC_WIDTH), 2**0.5),
+            nn.Tanh(),
+            orthogonal(nn.Linear(CRITIC_WIDTH, 2), 1.0),
+        )
 
     @torch.no_grad()
     def observe(self, frames: Tensor, pool: Pool | None = None) -> None:
@@ -65,16 +76,20 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
-    def forward(self, observations: Tensor) -> Prediction:
+    def forward(self, observations: Tensor, slack: Tensor | None = None) -> Prediction:
+        """``observations`` (B, stack, ...), ``slack`` (B,) in demo steps; without it only the logits mean anything."""
+        if slack is None:
+            slack = torch.zeros(len(observations), device=observations.device)
         with fast_products(observations.device):
             features = self.body(observations)
         features = features.float()
-        values = self.critic(features)
+        known = torch.exp(-slack[:, None] / features.new_tensor(SLACKS))
+        values = self.critic(torch.cat([features, known], dim=1))
         return Prediction(self.actor(features), values[:, 0], values[:, 1])
 
     @torch.no_grad()
-    def act(self, observations: Tensor, generator: torch.Generator) -> Decision:
-        logits, value_ext, value_int = self(observations)
+    def act(self, observations: Tensor, generator: torch.Generator, slack: Tensor | None = None) -> Decision:
+        logits, value_ext, value_int = self(observations, slack)
         log_probs = logits.log_softmax(dim=1)
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
         return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], value_ext, value_int)

@@ -21,15 +21,18 @@ class Rollout:
 
     Attributes:
         observations: (T, N, stack, ...), what each action was chosen from.
+        slack: i32 (T, N), demo steps until the lag ends the episode, which the value may know.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
         rewards: f32 (T, N), raw.
         terminated, ended: bool (T, N); ended is terminated or truncated.
         valid: bool (T, N), rows to learn from.
         final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.
+        final_slack: i32 (E,).
         outcomes: of the episodes that ended, and of those that went on after a tie.
     """
 
     observations: Tensor
+    slack: Tensor
     next_frames: Tensor
     actions: Tensor
     log_probs: Tensor
@@ -41,6 +44,7 @@ class Rollout:
     valid: Tensor
     outcomes: list[Outcome] = field(default_factory=list)
     _final: list[NDArray[Any]] = field(default_factory=list)
+    _final_slack: list[NDArray[np.int32]] = field(default_factory=list)
     _row: int = 0
 
     @classmethod
@@ -50,6 +54,7 @@ class Rollout:
 
         return cls(
             observations=zeros(*observation_shape, dtype=dtype),
+            slack=zeros(dtype=torch.int32),
             next_frames=zeros(*observation_shape[1:], dtype=dtype),
             actions=zeros(dtype=torch.int64),
             log_probs=zeros(),
@@ -64,17 +69,18 @@ class Rollout:
     def add(
         self,
         observations: Tensor,
+        slack: Tensor,
         decision: Decision,
         rewards: NDArray[np.float64],
         terminations: NDArray[np.bool_],
         truncations: NDArray[np.bool_],
         infos: dict[str, Any],
     ) -> None:
-        """Takes one step of a ``DemoStartVectorEnv``, with the observations and the decision that led to it."""
+        """Takes one step of a ``DemoStartVectorEnv``, with what it was taken from and the decision."""
         row, self._row = self._row, self._row + 1
         next_observations: NDArray[Any] = infos["next_observations"]
         ended = terminations | truncations
-        self.observations[row] = observations
+        self.observations[row], self.slack[row] = observations, slack
         self.next_frames[row] = torch.from_numpy(next_observations[:, -1])
         self.actions[row], self.log_probs[row] = decision.action, decision.log_prob
         self.values_ext[row], self.values_int[row] = decision.value_ext, decision.value_int
@@ -84,6 +90,11 @@ class Rollout:
         self.valid[row] = torch.from_numpy(infos["valid"])
         self.outcomes.extend(infos["outcomes"])
         self._final.extend(next_observations[ended])
+        self._final_slack.append(infos["next_slack"][ended])
+
+    @property
+    def final_slack(self) -> Tensor:
+        return torch.from_numpy(np.concatenate(self._final_slack))
 
     @property
     def final_observations(self) -> Tensor:

@@ -173,6 +173,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
             simulator,
             frame_skip=config.frame_skip,
             sticky=config.sticky,
+            noop_max=config.noop_max,
             stack=stack_for(simulator, config),
             cache=cache,
         )

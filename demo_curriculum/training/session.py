@@ -200,6 +200,7 @@ def run_record(run: Run) -> Record:
         "demos": run.demos,
         "protocol": {
             "sticky": config.sticky,
+            "noop_max": config.noop_max,
             "frame_skip": config.frame_skip,
             "observation": config.observation,
             "end_on_life_loss": config.end_on_life_loss,

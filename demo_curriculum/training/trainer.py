@@ -117,7 +117,8 @@ class Trainer:
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
-        self._observations = torch.from_numpy(env.reset(seed=seeds)[0])
+        observations, infos = env.reset(seed=seeds)
+        self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
 
     def _seed_generators(self, seed: int) -> None:
         """Those that choose actions and batches, which differ from rank to rank."""
@@ -156,17 +157,17 @@ class Trainer:
         shape = self._observations.shape[1:]
         rollout = Rollout.empty(self.steps, self.env.num_envs, shape, self._observations.dtype)
         for _ in range(self.steps):
-            decision = self.policy.act(self._observations, self.generator)
+            decision = self.policy.act(self._observations, self.generator, self._slack)
             observations, rewards, terminations, truncations, infos = self.env.step(decision.action.numpy())
-            rollout.add(self._observations, decision, rewards, terminations, truncations, infos)
-            self._observations = torch.from_numpy(observations)
+            rollout.add(self._observations, self._slack, decision, rewards, terminations, truncations, infos)
+            self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
         return rollout
 
     @torch.no_grad()
     def _next_values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Both values (T, N) of what each step led to; where an episode ended, of where it ended."""
-        last = self.policy(self._observations)
-        final = self.policy(rollout.final_observations)
+        last = self.policy(self._observations, self._slack)
+        final = self.policy(rollout.final_observations, rollout.final_slack)
         following = []
         for values, newest, at_end in (
             (rollout.values_ext, last.value_ext, final.value_ext),
@@ -220,6 +221,7 @@ class Trainer:
         factors = self.stall.factors
         flat = {
             "observations": rollout.observations.flatten(0, 1),
+            "slack": rollout.slack.flatten(),
             "actions": rollout.actions.flatten(),
             "log_probs": rollout.log_probs.flatten(),
             "returns_ext": (advantages_ext + rollout.values_ext).flatten(),
@@ -234,13 +236,14 @@ class Trainer:
             order = torch.randperm(rows, generator=self.generator)
             for chosen in torch.split(order, rows // self.minibatches):
                 batch = {name: values[chosen] for name, values in flat.items()}
-                observations = batch["observations"]
+                observations, slack = batch["observations"], batch["slack"]
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
                     pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
                     observations = torch.cat([observations, pairs.observations])
-                prediction, imitating = self.policy(observations).split(len(chosen))
+                    slack = torch.cat([slack, slack.new_zeros(len(pairs.actions))])
+                prediction, imitating = self.policy(observations, slack).split(len(chosen))
                 losses = ppo_losses(
                     prediction,
                     batch["actions"],
@@ -318,6 +321,7 @@ class Trainer:
         own = {
             "env": self.env.state_dict(),
             "observations": self._observations,
+            "slack": self._slack,
             "generator": self.generator.get_state(),
             "rng": self.rng.bit_generator.state,
         }
@@ -352,7 +356,7 @@ class Trainer:
             self._seed_generators(self.update)
             own = self._deal(parts)
         self.env.load_state_dict(own["env"])
-        self._observations = own["observations"]
+        self._observations, self._slack = own["observations"], own["slack"]
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])
@@ -365,6 +369,7 @@ class Trainer:
         own = {
             "env": {"envs": envs[mine], "starts": old["env"]["starts"]},
             "observations": torch.cat([part["observations"] for part in parts])[mine],
+            "slack": torch.cat([part["slack"] for part in parts])[mine],
         }
         if self.rnd is not None:
             running = torch.cat([part["return_scale"]["running"] for part in parts])[mine]

@@ -270,3 +270,24 @@ def test_an_episode_in_its_second_leg_is_saved_and_goes_on_exactly() -> None:
         if mine[2] or mine[3]:
             break
     assert mine[4]["outcomes"][-1] == Outcome(Start(0, 0, 20), 4.0, 21, True, "terminated")
+
+
+def test_slack_counts_down_to_the_end_by_lag() -> None:
+    """Rewards at 5, 10, 15, 20, lag 4: the first is due at 9."""
+    env, simulator = patient_env(Start(0, 0, 20), lag=4)
+    env.reset(seed=0)
+    assert env.slack == 9
+    slacks = []
+    for step in range(1, 30):
+        # Three moments of waiting, the first reward at 8, which counts as 5: the second is due nine steps later.
+        *_, terminated, _, info = env.step(simulator.act(wait=step <= 3 or step > 8))
+        slacks.append(env.slack)
+        if terminated:
+            break
+    assert slacks == [8, 7, 6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    assert info["demo_start"].ending == "lag"
+    tied, simulator = patient_env(Start(0, 0, 5), lag=4)
+    tied.reset(seed=0)
+    for _ in range(5):
+        tied.step(simulator.act(wait=False))
+    assert tied.slack == 1000, "nothing is due after a tie"
