@@ -139,7 +139,8 @@ class AdaptiveCurriculum:
     at the game's own reset. At frontier 0 the reset gets 45 %. Starts after the last reward are never drawn.
 
     *Advance.* When the window has had ``min_trials`` since the last move and ``threshold`` of the latest 64 tied, or 8
-    and that is 95 % sure, the frontier moves 120 steps earlier where 80 % tied, 60 where 50 % did, else 20.
+    and that is 95 % sure, the frontier moves earlier: by 120 steps where 80 % tied, 60 where 50 %, 40 where 35 %, else
+    20.
 
     *Retreat.* When after ``patience`` trials at most a fifth of the threshold ties, the policy has collapsed or the
     last advance went too far: the frontier moves 24 to 120 steps later, towards the nearest bucket that is not known to
@@ -171,8 +172,8 @@ class AdaptiveCurriculum:
         *,
         threshold: float = 0.2,
         window: int = 64,
-        min_trials: int = 32,
-        patience: int = 200,
+        min_trials: int = 16,
+        patience: int = 64,
         split: int = 0,
     ) -> None:
         self._timelines = check_timelines(timelines)

@@ -13,7 +13,7 @@ from demo_curriculum.curriculum.trials import RESET_MEMORY, RecentTrials
 
 WINDOW_MEMORY = 64
 
-STRIDES = ((0.8, 120), (0.5, 60), (0.0, 20))
+STRIDES = ((0.8, 120), (0.5, 60), (0.35, 40), (0.0, 20))
 """From which tie rate on the frontier advances by how many demo steps."""
 MIN_STRIDE, MAX_STRIDE = 8, 120
 SURE_TRIALS = 8

@@ -35,9 +35,9 @@ def test_it_begins_half_a_window_before_the_last_reward() -> None:
     assert AdaptiveCurriculum([Timeline(1)]).frontiers == (0,)
 
 
-@pytest.mark.parametrize(("ties", "stride"), [(7, 20), (16, 60), (25, 60), (26, 120), (32, 120)])
+@pytest.mark.parametrize(("ties", "stride"), [(7, 20), (11, 20), (12, 40), (16, 60), (25, 60), (26, 120), (32, 120)])
 def test_the_stride_follows_the_tie_rate(ties: int, stride: int) -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     record(curriculum, 970, ties, trials=32)
     assert curriculum.advance() == [Move(0, 968, 968 - stride, "advance", ties / 32, 32, 1000)]
     # The count starts anew.
@@ -45,12 +45,12 @@ def test_the_stride_follows_the_tie_rate(ties: int, stride: int) -> None:
 
 
 def test_it_waits_for_enough_trials_and_for_the_threshold() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     record(curriculum, 970, ties=8, trials=31)  # .258, of which Wilson's interval begins at .15
     assert curriculum.advance() == []
     record(curriculum, 970, ties=0)
     assert curriculum.advance()[0].after == 948
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     record(curriculum, 970, ties=6, trials=32)  # 6 / 32 = .1875
     assert curriculum.advance() == []
     record(curriculum, 970, ties=1)  # 7 / 33 = .212
@@ -58,20 +58,20 @@ def test_it_waits_for_enough_trials_and_for_the_threshold() -> None:
 
 
 def test_it_does_not_wait_where_there_is_hardly_a_doubt() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     record(curriculum, 970, ties=7, trials=7)
     assert curriculum.advance() == []
     record(curriculum, 970, ties=0)
     assert curriculum.advance() == [Move(0, 968, 848, "advance", 7 / 8, 8, 1000)]
     # The interval of 3 ties in 8 begins at .16, that of 4 at .25.
     for ties, moved in ((3, []), (4, [Move(0, 968, 908, "advance", 0.5, 8, 1000)])):
-        curriculum = AdaptiveCurriculum([Timeline(1000)])
+        curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
         record(curriculum, 970, ties=ties, trials=8)
         assert curriculum.advance() == moved
 
 
 def test_only_the_window_counts_and_only_its_latest_trials() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     climb_to(curriculum, 728)
     record(curriculum, 727, ties=40, trials=40)
     record(curriculum, 728 + 64, ties=40, trials=40)
@@ -83,7 +83,7 @@ def test_only_the_window_counts_and_only_its_latest_trials() -> None:
 
 
 def test_it_retreats_after_long_failure_to_what_is_not_known_to_fail() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     climb_to(curriculum, 728)
     # Buckets 47 (752..767) to 49 (784..799) fail, 50 (800..815) ties.
     for step in (752, 768, 784):
@@ -101,7 +101,7 @@ def test_it_retreats_after_long_failure_to_what_is_not_known_to_fail() -> None:
 
 
 def test_a_retreat_is_24_to_120_steps_and_never_beyond_the_first_frontier() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     climb_to(curriculum, 728)
     record(curriculum, 730, ties=0, trials=200)
     # 752, an untried bucket, is the nearest: 24 steps.
@@ -116,7 +116,7 @@ def test_a_retreat_is_24_to_120_steps_and_never_beyond_the_first_frontier() -> N
 
 
 def test_a_low_but_living_tie_rate_neither_advances_nor_retreats() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([Timeline(1000)], min_trials=32, patience=200)
     climb_to(curriculum, 848)
     for _ in range(50):
         record(curriculum, 850, ties=3, trials=32)  # .094
