@@ -17,6 +17,7 @@ from demo_curriculum.curriculum.rule import (
     Timeline,
     check_start,
     check_timelines,
+    draw,
 )
 from demo_curriculum.curriculum.segment import Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
@@ -187,7 +188,7 @@ class AdaptiveCurriculum:
         return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
-        demo = _draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
+        demo = draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
         climb = self._climbs[demo]
         segments = climb.segments
         share = RESET_SHARE
@@ -196,7 +197,7 @@ class AdaptiveCurriculum:
         if rng.random() < share:
             return Start(demo, climb.timeline.reset_step, segments[0].goal)
         weights = [1.0 if segment.left else max(1 - segment.tie_rate, LEAST_WEIGHT) for segment in segments]
-        segment = segments[_draw(rng, np.array(weights))]
+        segment = segments[draw(rng, np.array(weights))]
         return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
@@ -205,7 +206,7 @@ class AdaptiveCurriculum:
             return int(rng.integers(segment.frontier, border))
         first = border // BUCKET
         success = climb.estimates.success[first : (end - 1) // BUCKET + 1]
-        bucket = first + _draw(rng, success * (1 - success) + EVERYWHERE)
+        bucket = first + draw(rng, success * (1 - success) + EVERYWHERE)
         return int(rng.integers(max(border, bucket * BUCKET), min(end, (bucket + 1) * BUCKET)))
 
     def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
@@ -302,9 +303,3 @@ class AdaptiveCurriculum:
             _Climb.load(timeline, self._window, reader)
             for timeline, reader in zip(self._timelines, readers, strict=True)
         ]
-
-
-def _draw(rng: np.random.Generator, weights: NDArray[np.float64]) -> int:
-    """An index, in proportion to ``weights``."""
-    sums = np.cumsum(weights)
-    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_curriculum.curriculum.rule import Timeline
+from demo_curriculum.curriculum.rule import Timeline, draw
 from demo_curriculum.curriculum.serial import Climb, SerialCurriculum
 from demo_curriculum.curriculum.state import StateReader
 from demo_curriculum.demo import Outcome, Start
@@ -63,7 +63,7 @@ class _Streak(Climb):
         return range(self.earliest, min(self.earliest + len(AHEAD), self.timeline.end))
 
     def draw(self, rng: np.random.Generator) -> int:
-        return min(self.earliest + int(rng.choice(len(AHEAD), p=AHEAD)), self.timeline.end - 1)
+        return min(self.earliest + draw(rng, AHEAD), self.timeline.end - 1)
 
     def note(self, outcome: Outcome) -> None:
         # What has been won stays won until the next update, as if the frontier had moved at once.
@@ -132,14 +132,13 @@ class RFCLCurriculum(SerialCurriculum[_Streak]):
             return super().sample(rng)
         by_score = _rank_weights([climb.learnability for climb in self._climbs])
         by_age = _rank_weights([climb.stale for climb in self._climbs])
-        demo = int(rng.choice(len(self._climbs), p=(1 - STALE_SHARE) * by_score + STALE_SHARE * by_age))
+        demo = draw(rng, (1 - STALE_SHARE) * by_score + STALE_SHARE * by_age)
         timeline = self._timelines[demo]
         return Start(demo, timeline.reset_step, timeline.length)
 
     def _draw_demo(self, rng: np.random.Generator) -> int:
         left = np.array([climb.earliest / climb.timeline.length for climb in self._climbs])
-        weights = np.maximum(left, LEAST_WEIGHT)
-        return int(rng.choice(len(weights), p=weights / weights.sum()))
+        return draw(rng, np.maximum(left, LEAST_WEIGHT))
 
     def record(self, outcome: Outcome) -> None:
         super().record(outcome)

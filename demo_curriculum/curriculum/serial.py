@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from demo_curriculum.curriculum.estimates import StartEstimates
 from demo_curriculum.curriculum.rule import Buckets, Move, Timeline, check_start, check_timelines
+from demo_curriculum.curriculum.segment import WINDOW_MEMORY
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
-
-WINDOW_MEMORY = 64
 
 
 class Climb(ABC):

@@ -22,7 +22,7 @@ def solve(curriculum: RFCLCurriculum, demo: int = 0) -> None:
     record(curriculum, 0, 1, 1, 1, demo=demo)
 
 
-def demo_shares(curriculum: RFCLCurriculum, count: int, draws: int = 20_000) -> list[float]:
+def demo_shares(curriculum: RFCLCurriculum, count: int, draws: int = 8000) -> list[float]:
     rng = np.random.default_rng(0)
     drawn = np.bincount([curriculum.sample(rng).demo for _ in range(draws)], minlength=count)
     return (drawn / draws).tolist()
@@ -124,7 +124,7 @@ def test_what_is_tied_now_and_then_comes_first() -> None:
     # Ranks 4, 3, 2 by what can be learnt; the last episode was demo 2's, the one before it demo 1's: ranks 2, 3, 4.
     score, age = np.array([4, 3, 2.0]) ** -10, np.array([2, 3, 4.0]) ** -10
     expected = 0.9 * score / score.sum() + 0.1 * age / age.sum()
-    assert demo_shares(curriculum, 3) == pytest.approx(expected.tolist(), abs=0.008)
+    assert demo_shares(curriculum, 3) == pytest.approx(expected.tolist(), abs=0.015)
     # With three of the latest five demo 2 is still in between, with four it ranks with demo 0 behind demo 1.
     record(curriculum, -3, 1, 1, 1, demo=2)
     assert demo_shares(curriculum, 3)[2] > 0.8
