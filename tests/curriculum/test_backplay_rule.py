@@ -76,3 +76,12 @@ def test_it_is_finished_when_the_windows_are_through_and_the_reset_ties() -> Non
     assert curriculum.finished
     record(curriculum, 0, ties=0, trials=74)
     assert not curriculum.finished  # 26 of the latest 100
+
+
+def test_the_trials_of_a_window_do_not_count_for_the_reset_after_it() -> None:
+    curriculum = BackplayCurriculum([Timeline(16, offset=7)], first=16, period=1)
+    record(curriculum, 5, ties=10, trials=10)
+    assert curriculum.advance() == [], "the frontier is 0 before and after"
+    assert curriculum.report()["demos"][0]["trials"] == 0
+    record(curriculum, -7, ties=1, trials=4)
+    assert curriculum.report()["demos"][0]["tie_rate"] == 0.25
