@@ -49,9 +49,10 @@ class BackplayCurriculum(SerialCurriculum[_Scheduled]):
     """Windows of starts that move back by updates, whatever the success. Implements ``Curriculum``.
 
     Each window is trained for ``period`` updates, its starts drawn uniformly. The first holds the ``first`` starts up
-    to the last reward; each of the others begins where the one before it ended and reaches twice as far back, as the
-    paper's windows for its maze do; after the one that holds the demo's beginning, all episodes begin at the game's own
-    reset. The paper sets the windows by hand for each game and counts epochs.
+    to the last reward; each of the others begins where the one before it ended and reaches twice as far back, so that
+    demos of any length have few. After the one that holds the demo's beginning, all episodes begin at the game's own
+    reset. From the paper is that starts move back by the clock until the game's first state is the only one; the sizes
+    and times of its windows go with its own games, these with a demo's length.
 
     Args:
         timelines: one a demo, drawn alike, each with windows of its own.
