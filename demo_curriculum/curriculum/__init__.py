@@ -5,15 +5,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
+from demo_curriculum.curriculum.backplay import BackplayCurriculum
 from demo_curriculum.curriculum.openai import OpenAICurriculum
+from demo_curriculum.curriculum.rfcl import RFCLCurriculum
 from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Timeline
+from demo_curriculum.curriculum.uniform import UniformCurriculum
 from demo_curriculum.errors import UsageError
 
-CURRICULA: dict[str, Callable[..., Curriculum]] = {"adaptive": AdaptiveCurriculum, "openai": OpenAICurriculum}
+CURRICULA: dict[str, Callable[..., Curriculum]] = {
+    "adaptive": AdaptiveCurriculum,
+    "openai": OpenAICurriculum,
+    "rfcl": RFCLCurriculum,
+    "backplay": BackplayCurriculum,
+    "uniform": UniformCurriculum,
+}
 
 
 def make_curriculum(name: str, timelines: Sequence[Timeline], **options: Any) -> Curriculum:
-    """The rule ``name``, ``adaptive`` or ``openai``, with that rule's own ``options``.
+    """The rule ``name``, one of ``CURRICULA``, with that rule's own ``options``.
 
     Raises:
         UsageError: no such rule, an option that it does not have, or a value out of range.
@@ -31,11 +40,14 @@ def make_curriculum(name: str, timelines: Sequence[Timeline], **options: Any) ->
 __all__ = [
     "CURRICULA",
     "AdaptiveCurriculum",
+    "BackplayCurriculum",
     "Buckets",
     "Curriculum",
     "CurriculumError",
     "Move",
     "OpenAICurriculum",
+    "RFCLCurriculum",
     "Timeline",
+    "UniformCurriculum",
     "make_curriculum",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from demo_curriculum.curriculum.estimates import StartEstimates
 from demo_curriculum.curriculum.rule import (
     BUCKET,
     Buckets,
@@ -16,17 +17,13 @@ from demo_curriculum.curriculum.rule import (
     Timeline,
     check_start,
     check_timelines,
+    draw,
 )
 from demo_curriculum.curriculum.segment import Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
-
-PRIOR_TIES, PRIOR_TRIALS = 0.5, 2.0
-"""An untried bucket counts as tied in a quarter: worth trying, and not good enough to stop imitating the demo."""
-BUCKET_MEMORY = 50
-"""Each new trial of a bucket fades the older ones by 1 - 1/50, so that the estimate follows the policy."""
 
 RESET_SHARE = 0.05
 """Episodes at the game's own reset while the first segment is climbed; more once its frontier is 0, where the reset is
@@ -51,16 +48,14 @@ class _Climb:
 
     Attributes:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
-        ties, trials: f64 (buckets,) faded counts.
+        estimates: success by start.
         reset: the trials from the game's own reset, judged up to the demo's end.
     """
 
     def __init__(self, timeline: Timeline, window: int, split: int) -> None:
         self.timeline = timeline
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
-        buckets = -(-timeline.length // BUCKET)
-        self.ties = np.zeros(buckets)
-        self.trials = np.zeros(buckets)
+        self.estimates = StartEstimates(timeline)
         self.reset = RecentTrials(RESET_MEMORY)
 
     @classmethod
@@ -73,21 +68,14 @@ class _Climb:
         if begin != timeline.length:
             raise CurriculumError(f"curriculum state: the segments end at {begin}, the demo at {timeline.length}")
         climb.segments = segments
-        climb.ties = np.array(state.numbers("ties", len(climb.ties)))
-        climb.trials = np.array(state.numbers("trials", len(climb.trials)))
-        # The faded counts add up to the memory at most, give or take a rounding.
-        if (climb.ties > climb.trials).any() or (climb.trials > BUCKET_MEMORY + 1e-6).any():
-            raise CurriculumError(
-                f"curriculum state: a bucket has more ties than trials or over {BUCKET_MEMORY} trials"
-            )
+        climb.estimates = StartEstimates.load(timeline, state)
         climb.reset = state.trials("reset", RESET_MEMORY)
         return climb
 
     def save(self) -> dict[str, Any]:
         return {
             "segments": [segment.save() for segment in self.segments],
-            "ties": self.ties.tolist(),
-            "trials": self.trials.tolist(),
+            **self.estimates.save(),
             "reset": save_trials(self.reset),
         }
 
@@ -100,17 +88,6 @@ class _Climb:
     def left(self) -> int:
         """Demo steps still to climb; each seam between segments counts as one more."""
         return sum(segment.left for segment in self.segments) + len(self.segments) - 1
-
-    @property
-    def success(self) -> NDArray[np.float64]:
-        """f64 (buckets,): the posterior mean of each bucket's tie rate."""
-        return (self.ties + PRIOR_TIES) / (self.trials + PRIOR_TRIALS)
-
-    @property
-    def tie_rates(self) -> list[float | None]:
-        """(buckets,): as tried, without the prior."""
-        counts = zip(self.ties.tolist(), self.trials.tolist(), strict=True)
-        return [ties / trials if trials else None for ties, trials in counts]
 
     def segment_to(self, goal: int) -> int | None:
         """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
@@ -125,7 +102,7 @@ class _Climb:
         joined.frontier = first.begin
         self.segments[index : index + 2] = [joined]
         # What was tied up to the seam is now judged at the later goal.
-        self.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
+        self.estimates.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
 
 
 class AdaptiveCurriculum:
@@ -212,7 +189,7 @@ class AdaptiveCurriculum:
         return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
-        demo = _draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
+        demo = draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
         climb = self._climbs[demo]
         segments = climb.segments
         share = RESET_SHARE
@@ -221,7 +198,7 @@ class AdaptiveCurriculum:
         if rng.random() < share:
             return Start(demo, climb.timeline.reset_step, segments[0].goal)
         weights = [1.0 if segment.left else max(1 - segment.tie_rate, LEAST_WEIGHT) for segment in segments]
-        segment = segments[_draw(rng, np.array(weights))]
+        segment = segments[draw(rng, np.array(weights))]
         return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
@@ -229,8 +206,8 @@ class AdaptiveCurriculum:
         if border == end or rng.random() < (NEAR if segment.left else NEAR_AT_BEGINNING):
             return int(rng.integers(segment.frontier, border))
         first = border // BUCKET
-        success = climb.success[first : (end - 1) // BUCKET + 1]
-        bucket = first + _draw(rng, success * (1 - success) + EVERYWHERE)
+        success = climb.estimates.success[first : (end - 1) // BUCKET + 1]
+        bucket = first + draw(rng, success * (1 - success) + EVERYWHERE)
         return int(rng.integers(max(border, bucket * BUCKET), min(end, (bucket + 1) * BUCKET)))
 
     def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
@@ -260,10 +237,7 @@ class AdaptiveCurriculum:
             segment.handed.add(outcome.tied)
             return
         if step >= 0:
-            bucket = step // BUCKET
-            fade = 1 - 1 / BUCKET_MEMORY
-            climb.ties[bucket] = fade * climb.ties[bucket] + outcome.tied
-            climb.trials[bucket] = fade * climb.trials[bucket] + 1
+            climb.estimates.record(step, outcome.tied)
         # At frontier 0 nearly half of all episodes begin at the reset; they would drown the rest of the window.
         if not at_reset and segment.frontier <= step < segment.window_end:
             segment.window.add(outcome.tied)
@@ -273,7 +247,7 @@ class AdaptiveCurriculum:
         for demo, climb in enumerate(self._climbs):
             for segment in climb.segments:
                 rate, trials, before = segment.window.tie_rate or 0.0, segment.window.total, segment.frontier
-                reason = segment.move(self._threshold, self._min_trials, self._patience, climb.success)
+                reason = segment.move(self._threshold, self._min_trials, self._patience, climb.estimates.success)
                 if reason is not None:
                     moves.append(Move(demo, before, segment.frontier, reason, rate, trials, segment.goal))
             moves += self._merge(demo, climb)
@@ -309,9 +283,7 @@ class AdaptiveCurriculum:
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """As in ``Curriculum``: the posterior mean of each start's bucket; 1 after the last reward, where all ties."""
         climb = self._climbs[demo]
-        known = climb.success[np.clip(steps, 0, climb.timeline.length - 1) // BUCKET]
-        reset = (climb.reset.ties + PRIOR_TIES) / (len(climb.reset) + PRIOR_TRIALS)
-        return np.where(steps >= climb.timeline.end, 1.0, np.where(steps < 0, reset, known))
+        return climb.estimates.success_from(steps, climb.reset)
 
     def report(self) -> dict[str, Any]:
         demos = []
@@ -330,7 +302,7 @@ class AdaptiveCurriculum:
         return {"finished": self.finished, "demos": demos}
 
     def buckets(self) -> list[Buckets]:
-        return [Buckets(BUCKET, climb.tie_rates, climb.trials.tolist()) for climb in self._climbs]
+        return [climb.estimates.buckets() for climb in self._climbs]
 
     def state_dict(self) -> dict[str, Any]:
         return save_demos(self.name, self._timelines, [climb.save() for climb in self._climbs])
@@ -342,9 +314,3 @@ class AdaptiveCurriculum:
             _Climb.load(timeline, self._window, reader)
             for timeline, reader in zip(self._timelines, readers, strict=True)
         ]
-
-
-def _draw(rng: np.random.Generator, weights: NDArray[np.float64]) -> int:
-    """An index, in proportion to ``weights``."""
-    sums = np.cumsum(weights)
-    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))

@@ -74,6 +74,12 @@ def check_start(timelines: Sequence[Timeline], start: Start) -> None:
         )
 
 
+def draw(rng: np.random.Generator, weights: NDArray[np.float64]) -> int:
+    """An index, in proportion to ``weights``, f64 (n,) from 0."""
+    sums = np.cumsum(weights)
+    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
+
+
 class Move(NamedTuple):
     """A frontier that was moved: ``before`` and ``after`` in demo steps, and the tie rate and trials behind it.
 

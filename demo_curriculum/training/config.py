@@ -15,9 +15,10 @@ class TrainConfig:
 
     Attributes:
         seed: fixes everything random.
-        rule: how the curriculum moves. "openai" is the published rule; "adaptive" is ours.
+        rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl" and "backplay"
+            are published rules; "uniform" is no curriculum, the control.
         split: least demo steps of a segment that is climbed on its own, cut after a reward; 0 climbs the demo in one
-            piece. The published rule always does.
+            piece. The other rules always do.
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
@@ -30,7 +31,7 @@ class TrainConfig:
         rnd: pay an exploration bonus by random network distillation.
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
-            -1 means the rule's own: 0 for "openai", 0.3 for "adaptive".
+            -1 means the rule's own: 0.3 for "adaptive", 0 for the others.
         envs: simulators stepped together.
         steps: agent steps of each of them per update.
         epochs: passes over each rollout.
@@ -48,7 +49,7 @@ class TrainConfig:
     """
 
     seed: int = 0
-    rule: Literal["adaptive", "openai"] = "adaptive"
+    rule: Literal["adaptive", "openai", "rfcl", "backplay", "uniform"] = "adaptive"
     split: int = 300
     observation: Literal["ram", "pixels"] = "ram"
     frame_skip: int = 4

@@ -160,11 +160,8 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
                 f"{comparison.rewards[0]} differs ({len(comparison.rewards)} in all); see `demo-curriculum verify`"
             )
         replayed.append(comparison.replayed)
-    curriculum = make_curriculum(
-        config.rule,
-        [Timeline.of(demo) for demo in demos],
-        **({"workers": config.envs} if config.rule == "openai" else {"split": config.split}),
-    )
+    options = {"adaptive": {"split": config.split}, "openai": {"workers": config.envs}}.get(config.rule, {})
+    curriculum = make_curriculum(config.rule, [Timeline.of(demo) for demo in demos], **options)
     cache = StartCache()
 
     def make_env() -> DemoStart:

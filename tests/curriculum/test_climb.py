@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from demo_curriculum.curriculum import AdaptiveCurriculum, Curriculum, Move, OpenAICurriculum, Timeline
+from demo_curriculum.curriculum import (
+    AdaptiveCurriculum,
+    BackplayCurriculum,
+    Curriculum,
+    Move,
+    OpenAICurriculum,
+    RFCLCurriculum,
+    Timeline,
+    UniformCurriculum,
+)
 from demo_curriculum.demo import Outcome, Start
 
 STEPS_PER_UPDATE = 4096
@@ -85,6 +94,44 @@ def test_it_climbs_in_a_fraction_of_the_published_rules_episodes(seed: int) -> N
     slow_updates, slow_episodes, _ = climb(OpenAICurriculum([KEY]), published, updates=500)
     assert updates < slow_updates / 3
     assert episodes < slow_episodes / 2.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_streaks_climb_eight_steps_at_a_time(seed: int) -> None:
+    curriculum, learner = RFCLCurriculum([KEY]), Learner(361, np.random.default_rng(seed))
+    _, _, moves = climb(curriculum, learner, updates=200)
+    # From 360 to 0.
+    assert [move.after for move in moves] == list(range(352, -1, -8))
+    assert learner.chances[0] > 0.1
+
+
+def test_a_fixed_schedule_climbs_where_it_is_slow_enough_and_leaves_the_learner_behind_where_not() -> None:
+    learner = Learner(361, np.random.default_rng(0))
+    updates, _, moves = climb(BackplayCurriculum([KEY], first=16, period=50), learner, updates=400)
+    # Windows of 16, 32, 64, 128, 256 and 512 steps back from 361, and then the reset.
+    assert [move.after for move in moves] == [329, 297, 233, 105, 0] and updates > 300
+    assert learner.chances[0] > 0.1
+    hasty, lost = BackplayCurriculum([KEY], first=16, period=8), Learner(361, np.random.default_rng(0))
+    for _ in range(150):
+        lost.update(hasty)
+        hasty.advance()
+    assert hasty.frontiers == (0,) and not hasty.finished
+    assert lost.chances[0] < 0.001
+
+
+def test_without_a_curriculum_a_demo_of_twice_the_length_costs_far_more_than_twice() -> None:
+    updates: dict[type[Curriculum], list[int]] = {UniformCurriculum: [], AdaptiveCurriculum: []}
+    for length in (361, 722):
+        for rule, found in updates.items():
+            learner = Learner(length, np.random.default_rng(0))
+            # The same chance for the best policy.
+            learner.least_risk *= 361 / length
+            curriculum = rule([Timeline(length, rewards=(length - 1,))])
+            found.append(climb(curriculum, learner, updates=900)[0])
+            assert curriculum.left == 0 and learner.chances[0] > 0.1
+    short, long = updates[UniformCurriculum]
+    assert long > 3.5 * short
+    assert short > 1.2 * updates[AdaptiveCurriculum][0] and long > 2 * updates[AdaptiveCurriculum][1]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,4 @@
-"""What both rules promise: bounds, saved states, bad input."""
+"""What all rules promise: bounds, saved states, bad input."""
 
 import copy
 import json
@@ -15,6 +15,15 @@ from demo_curriculum.demo import Demo, Outcome, SimulatorSpec, Start
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 
 rules = pytest.mark.parametrize("rule", sorted(CURRICULA))
+
+QUICK: dict[str, dict[str, Any]] = {
+    "adaptive": {"min_trials": 4, "patience": 8},
+    "openai": {"period": 2},
+    "rfcl": {"streak": 2, "stride": 40},
+    "backplay": {"first": 40, "period": 2},
+    "uniform": {},
+}
+"""Options with which a few updates go through everything that a rule does."""
 
 
 @st.composite
@@ -46,8 +55,7 @@ def play(curriculum: Curriculum, rng: np.random.Generator, chance: float, update
 @rules
 @given(timelines(), st.floats(0, 1), st.integers(0, 99))
 def test_every_start_and_frontier_lies_on_its_demo(rule: str, lines: list[Timeline], chance: float, seed: int) -> None:
-    options = {"period": 2} if rule == "openai" else {"min_trials": 4, "patience": 8}
-    curriculum = make_curriculum(rule, lines, **options)
+    curriculum = make_curriculum(rule, lines, **QUICK[rule])
     for item in play(curriculum, np.random.default_rng(seed), chance, updates=12, episodes=20):
         if isinstance(item, Start):
             line = lines[item.demo]
@@ -73,8 +81,7 @@ def test_every_start_and_frontier_lies_on_its_demo(rule: str, lines: list[Timeli
 def test_a_restored_curriculum_goes_on_identically(
     rule: str, lines: list[Timeline], chance: float, seed: int, updates: int
 ) -> None:
-    options = {"period": 3} if rule == "openai" else {"min_trials": 4, "patience": 8}
-    first = make_curriculum(rule, lines, **options)
+    first = make_curriculum(rule, lines, **QUICK[rule])
     rng = np.random.default_rng(seed)
     # A climb and then, for the lower chances, a retreat.
     play(first, rng, 1.0, 3, episodes=17)
@@ -82,13 +89,30 @@ def test_a_restored_curriculum_goes_on_identically(
     # Mid-period, with episodes recorded since the last advance.
     first.record(outcome(first.sample(rng), True))
     state = json.loads(json.dumps(first.state_dict(), allow_nan=False))
-    second = make_curriculum(rule, lines, **options)
+    second = make_curriculum(rule, lines, **QUICK[rule])
     second.load_state_dict(state)
     assert second.state_dict() == first.state_dict()
     twin = copy.deepcopy(rng)
     for later_chance in (chance, 1.0):
         assert play(first, rng, later_chance, 4, 17) == play(second, twin, later_chance, 4, 17)
     assert second.state_dict() == first.state_dict()
+
+
+@rules
+def test_drawing_starts_changes_nothing_but_the_generator(rule: str) -> None:
+    lines = [Timeline(300, 7, (60, 250)), Timeline(90)]
+    curriculum = make_curriculum(rule, lines, **QUICK[rule])
+    for chance in (1.0, 0.5):
+        for _ in range(8):
+            play(curriculum, np.random.default_rng(0), chance, updates=1, episodes=30)
+            before = copy.deepcopy(curriculum.state_dict())
+            drawn = []
+            for _ in range(2):
+                rng = np.random.default_rng(1)
+                starts = [curriculum.sample(rng) for _ in range(40)]
+                drawn.append((starts, [curriculum.onward(start, start, rng) for start in starts], rng.random()))
+            assert drawn[0] == drawn[1]
+            assert curriculum.state_dict() == before
 
 
 def state_after_some_episodes(rule: str) -> dict[str, Any]:
@@ -181,6 +205,14 @@ def test_impossible_timelines_are_refused(rule: str, lines: list[Timeline]) -> N
         ("adaptive", {"min_trials": 0}),
         ("adaptive", {"min_trials": 300}),
         ("adaptive", {"workers": 16}),
+        ("rfcl", {"streak": 0}),
+        ("rfcl", {"stride": 0}),
+        ("rfcl", {"threshold": 0.0}),
+        ("backplay", {"first": 0}),
+        ("backplay", {"period": 0}),
+        ("backplay", {"threshold": 1.5}),
+        ("uniform", {"threshold": 0.0}),
+        ("uniform", {"period": 8}),
         ("fixed", {}),
     ],
 )

@@ -59,7 +59,18 @@ def run_chain(folder: Path, length: int, limits: Limits, **kwargs: Any) -> str:
     return train(folder, run, [demo], limits=limits, display=Quiet(), ranks=Ranks())
 
 
-@pytest.mark.parametrize("options", [{}, {"rule": "openai"}, {"rnd": False}, {"imitation": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rule": "openai"},
+        {"rule": "rfcl"},
+        {"rule": "backplay"},
+        {"rule": "uniform"},
+        {"rnd": False},
+        {"imitation": 0.0},
+    ],
+)
 def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dict[str, Any]) -> None:
     assert run_chain(tmp_path / "run", 8, Limits(0, 60), **options) == "frontier"
     records = read_log(tmp_path / "run" / "progress.jsonl")
