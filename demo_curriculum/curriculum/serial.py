@@ -119,6 +119,9 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
         """All alike, unless a rule says otherwise."""
         return int(rng.integers(len(self._climbs)))
 
+    def ease(self) -> list[Move]:
+        return []
+
     def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
         return None
 

@@ -163,3 +163,23 @@ def test_segments_are_saved_and_damaged_ones_refused() -> None:
         with pytest.raises(CurriculumError):
             other.load_state_dict(broken)
         assert other.state_dict() == before
+
+
+def test_easing_moves_what_is_climbed_back_and_widens_its_window() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    record(rule, 925, 1000, ties=32, trials=32)
+    rule.advance()
+    assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 451, 200], [451, 1000, 799]]
+    record(rule, 800, 1000, ties=1, trials=20)
+    assert rule.ease() == [Move(0, 168, 168, "retreat", 0.0, 0, 200), Move(0, 799, 919, "retreat", 0.05, 20, 1000)]
+    rng = np.random.default_rng(0)
+    climb_window = [start.step for start in (rule.sample(rng) for _ in range(3000)) if start.goal == 1000]
+    assert (min(climb_window), max(climb_window)) == (919, 950)
+    for _ in range(4):
+        rule.ease()
+    state = json.loads(json.dumps(rule.state_dict()))
+    assert [segment["span"] for segment in state["demos"][0]["segments"]] == [256, 64, 256]
+    other = curriculum()
+    other.load_state_dict(state)
+    assert other.state_dict() == rule.state_dict()
