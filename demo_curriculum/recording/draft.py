@@ -80,7 +80,7 @@ class Draft:
         text = "recorded"
         if self.subject.continued:
             text = f"{self.subject.note[-NOTED_BEFORE:]}; continued at step {self.subject.continued}".removeprefix("; ")
-        text += f" by keyboard: {self.played} steps played, {len(self.tape)} in all kept"
+        text += f" by keyboard; steps played: {self.played}, demo: {len(self.tape)}"
         if self.edits:
             others = len(self.edits) - NOTED_EDITS
             listed = ", ".join(f"{edit.kind} {edit.length}→{edit.to}" for edit in self.edits[-NOTED_EDITS:])

@@ -31,6 +31,8 @@ LIFE_LEAD = 2.0
 TURN_LIFE_LEAD = 2
 """The same in demo steps, where the game waits for keys."""
 LONGEST_TICK = 0.1
+ROUNDING = 1e-6
+"""So that sixty ticks of a sixtieth are a second."""
 MOST_UNDOS = 50
 MESSAGE_TIME = 4.0
 
@@ -90,7 +92,8 @@ class Recorder:
     @property
     def travel_speed(self) -> int:
         """How many times as fast as the game the time travel is now."""
-        return FASTEST_TRAVEL if self._fast else min(2 ** int(self._travelled / TRAVEL_DOUBLES), FASTEST_TRAVEL)
+        doubled = int(self._travelled / TRAVEL_DOUBLES + ROUNDING)
+        return FASTEST_TRAVEL if self._fast else min(2**doubled, FASTEST_TRAVEL)
 
     def say(self, message: str) -> None:
         self.message, self._message_left = message, MESSAGE_TIME
@@ -164,7 +167,7 @@ class Recorder:
             self.mode = self._back_to
 
     def slot(self, number: int, *, save: bool) -> None:
-        """Saves the path up to the position into a slot, or loads it from there."""
+        """Saves the path and the position into a slot, or goes back there, on another path than now if need be."""
         if save:
             self.slots[number] = self.tape.take()
             self.say(f"slot {number} saved at {self.tape.step:,}")
@@ -172,9 +175,11 @@ class Recorder:
             self.say(f"slot {number} is empty: Shift+F{number + 4} saves into it")
         else:
             take = self.slots[number]
-            if list(take.actions) != self.tape.actions:
+            if self.tape.passes(take):
+                self.tape.go(take.step)
+            else:
                 self._note(f"slot {number}", take.step)
-            self.tape.put(take)
+                self.tape.put(take)
             self._came_by = f"slot {number}"
             self._wait()
             self.say(f"slot {number}: back at {self.tape.step:,}")
@@ -211,8 +216,7 @@ class Recorder:
         if self.mode in ("back", "forward"):
             self._due += seconds * (self.fps or TURN_TRAVEL_FPS) * self.travel_speed
             self._travelled += seconds
-            # The little more makes sixty ticks of a sixtieth sixty steps.
-            steps = int(self._due + 1e-6)
+            steps = int(self._due + ROUNDING)
             self._due -= steps
             self.tape.go(self.tape.step + (-steps if self.mode == "back" else steps))
             return
@@ -225,7 +229,7 @@ class Recorder:
                 self._play_held()
             return
         self._due += seconds * self.fps / self.slow
-        while self._due > 1 - 1e-6 and self.mode == "playing":
+        while self._due > 1 - ROUNDING and self.mode == "playing":
             self._due -= 1
             self._play_held()
 
@@ -270,7 +274,8 @@ class Recorder:
             self.say("no life was lost before here")
             return
         lead = round(LIFE_LEAD * self.fps) if self.fps else TURN_LIFE_LEAD
-        self._travel_to(loss - lead, "life")
+        # Not into the life before, which is another matter.
+        self._travel_to(max(loss - lead, self.tape.loss_before(loss - 1) or 0), "life")
         self.say(f"before the life lost at {loss:,}; play on from here, or L again for the one before")
 
     def _travel_to(self, step: int, came_by: str, mode: Mode | None = None) -> None:

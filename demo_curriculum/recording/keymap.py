@@ -58,7 +58,7 @@ COMMANDS = (
         "back", ("r", "backspace", "page up"), "hold: back in time, from 1× to 8×; Shift: 8× at once", "leftshoulder"
     ),
     Command("forward", ("t", "page down"), "hold: forward again through what was played", "rightshoulder"),
-    Command("life", ("l", "delete"), "undo the last life lost: to two seconds before", "back"),
+    Command("life", ("l", "delete"), "undo the last life lost: to two seconds before it", "back"),
     Command("undo", ("z", "f3"), "undo the last change by time travel"),
     Command("pause", ("p", "return"), "pause, and go on", "start"),
     Command("step", (".",), "one frame on, with the keys held"),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,10 +80,17 @@ def pixel_aspect(picture: NDArray[np.uint8]) -> float:
     return 5 / 3 if width == 160 and height in (210, 250) else 1.0
 
 
+class Clock(Protocol):
+    """pygame's, or one that makes time pass otherwise."""
+
+    def tick(self, framerate: float) -> float:
+        """Waits for the next frame; returns the milliseconds since the last call."""
+
+
 class Window:
     """Implements ``keyboard.Screen``. Made by ``open_window``."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, clock: Clock) -> None:
         picture = recorder.draft.simulator.render()
         self._aspect = pixel_aspect(picture)
         height, width = picture.shape[0], picture.shape[1] * self._aspect
@@ -97,7 +105,7 @@ class Window:
         self._size = size
         self._full = False
         pygame.display.set_caption(f"demo-curriculum record: {recorder.draft.subject.spec.env_id}")
-        self._clock = pygame.time.Clock()
+        self._clock = clock
         self._pads: list[controller.Controller] = []
         self._sticks: dict[tuple[int, int], str] = {}
         self._bar = Rect(0, 0, 1, 1)
@@ -338,8 +346,11 @@ class Window:
 
 
 @contextmanager
-def open_window(recorder: Recorder) -> Iterator[Window]:
+def open_window(recorder: Recorder, clock: Clock | None = None) -> Iterator[Window]:
     """The window, until the end of the ``with`` block.
+
+    Args:
+        clock: by default the real one.
 
     Raises:
         UsageError: the display cannot be opened.
@@ -348,7 +359,7 @@ def open_window(recorder: Recorder) -> Iterator[Window]:
         pygame.display.init()
         pygame.font.init()
         controller.init()
-        window = Window(recorder)
+        window = Window(recorder, clock or pygame.time.Clock())
     except pygame.error as error:
         pygame.quit()
         raise UsageError(f"the display cannot be opened: {error}; record by --search or --actions instead") from error
