@@ -355,6 +355,11 @@ def open_window(recorder: Recorder, clock: Clock | None = None) -> Iterator[Wind
     Raises:
         UsageError: the display cannot be opened.
     """
+    # Where no display opens, SDL by itself takes a driver that shows nothing, and the player would wait for ever.
+    drivers = [driver for driver, name in (("x11", "DISPLAY"), ("wayland", "WAYLAND_DISPLAY")) if os.environ.get(name)]
+    if drivers:
+        os.environ.setdefault("SDL_VIDEODRIVER", ",".join(drivers))
+    os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "demo-curriculum")
     try:
         pygame.display.init()
         pygame.font.init()
