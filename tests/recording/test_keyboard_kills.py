@@ -75,8 +75,7 @@ def check(output, log):
     held = (str(len(actions)), str(zlib.crc32(actions.tobytes())))
     moments = [float(moment) for moment, *path in ticks if tuple(path) == held]
     assert moments, f"{output.name}: the {len(actions)} steps in the journal were never the path"
-    lost = float(ticks[-1][0]) - moments[-1]
-    print(
-        f"{output.name}: {len(actions)} steps in the journal, {lost:.2f} s lost of {float(ticks[-1][0]) - float(ticks[0][0]):.1f}"
-    )
+    last = float(ticks[-1][0])
+    lost, whole = last - moments[-1], last - float(ticks[0][0])
+    print(f"{output.name}: {len(actions)} steps in the journal, {lost:.2f} s lost of {whole:.1f}")
     assert lost <= SYNC_EVERY + SLACK
