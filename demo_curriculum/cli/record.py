@@ -23,7 +23,7 @@ REDRAW_EVERY = 0.2
 
 
 def main(
-    env_id: Annotated[str | None, tyro.conf.Positional] = None,
+    env_id: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV_ID]")] = None,
     /,
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     keyboard: bool = False,
