@@ -1,4 +1,4 @@
-"""``record``: a demo of a game; in this version one that a search finds by itself."""
+"""``record``: a demo of a game, played by hand or found by a search."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ REDRAW_EVERY = 0.2
 
 
 def main(
-    env_id: Annotated[str, tyro.conf.Positional],
+    env_id: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV_ID]")] = None,
     /,
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    keyboard: bool = False,
+    continue_: Annotated[Path | None, tyro.conf.arg(name="continue")] = None,
+    fps: float | None = None,
     search: bool = False,
     until_score: float | None = None,
     time_limit: str = "10m",
@@ -33,15 +36,20 @@ def main(
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Record a demo. With --search, the only way in this version, no human is needed: snapshots of all the situations
-    seen are kept and explored at random until the score is reached without losing a life.
+    """Record a demo: by hand in a window, with time travel (H there shows the keys), or by --search.
 
-    Exits with 0 when the score was reached, 1 when the time was over before, 130 when interrupted; the best demo so far
-    is then saved, if it has any reward.
+    By hand, every few seconds and every exit are saved, and --continue goes on, also after a crash.
+
+    With --search no human is needed: snapshots of all the situations seen are kept and explored at random until the
+    score is reached without losing a life. Exits with 0 when the score was reached, 1 when the time was over before,
+    130 when interrupted; the best demo so far is then saved, if it has any reward.
 
     Args:
-        env_id: the game, for instance ALE/MontezumaRevenge-v5.
-        output: the demo file to write.
+        env_id: the game, for instance ALE/MontezumaRevenge-v5; not needed with --continue.
+        output: the demo file to write; with --continue by default the same one.
+        keyboard: play by hand, with keyboard, mouse or game controller; the default where there is a display.
+        continue_: a demo file to go on with by hand, from where its last demo ended.
+        fps: demo steps per second when playing by hand, by default the game's own; 0: one for every key pressed.
         search: let a search find the demo.
         until_score: points that the demo shall have.
         time_limit: for the search, for instance 90s, 10m or 2h.
@@ -50,7 +58,11 @@ def main(
         overwrite: replace an existing file.
     """
     if not search:
-        raise UsageError("this version records by --search only; add --search --until-score POINTS")
+        return _by_keyboard(env_id, output, continue_from=continue_, fps=fps, overwrite=overwrite)
+    if keyboard or continue_ is not None or fps is not None:
+        raise UsageError("--keyboard, --continue and --fps do not go with --search")
+    if env_id is None or output is None:
+        raise UsageError("record --search needs a game and a file: record ENV_ID -o D.h5 --search --until-score POINTS")
     if until_score is None or not until_score > 0:
         raise UsageError("--search needs --until-score POINTS, more than 0")
     if polish_frames < 0 or seed < 0:
@@ -96,6 +108,42 @@ def main(
     write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
     print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")
     return 130 if watch.interrupted else 0
+
+
+def _by_keyboard(
+    env_id: str | None, output: Path | None, *, continue_from: Path | None, fps: float | None, overwrite: bool
+) -> int:
+    if fps is not None and not 0 <= fps <= 1000:
+        raise UsageError("--fps takes 0 to 1000 steps per second")
+
+    from demo_curriculum.cli.bars import step_bar
+    from demo_curriculum.recording.draft import continue_draft, new_draft
+    from demo_curriculum.recording.keyboard import Recorder, has_display, own_fps, play
+
+    if not has_display():
+        raise UsageError(
+            "there is no display to play by hand (DISPLAY, WAYLAND_DISPLAY and SDL_VIDEODRIVER are not set); record on "
+            "a desktop, or add --search --until-score POINTS, or --actions FILE"
+        )
+    from demo_curriculum.recording.window import open_window
+
+    if continue_from is not None:
+        with step_bar(f"playing {continue_from}") as advance:
+            draft = continue_draft(continue_from, output, env_id=env_id, overwrite=overwrite, on_step=advance)
+    elif env_id is not None and output is not None:
+        draft = new_draft(env_id, output, overwrite=overwrite)
+    else:
+        raise UsageError("record needs a game and a file: record ENV_ID -o D.h5, or record --continue D.h5")
+    recorder = Recorder(draft, fps=own_fps(draft.simulator) if fps is None else fps)
+    try:
+        with open_window(recorder) as window:
+            ended = play(recorder, window)
+    finally:
+        # Whatever ended it, a bug too.
+        with step_bar("saving") as advance:
+            text = draft.finish(advance)
+        print(text)
+    return 130 if ended is not None else 0
 
 
 class _Watch:

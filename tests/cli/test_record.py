@@ -68,13 +68,17 @@ def test_an_unknown_game_is_one_line(tmp_path, capsys):
     [
         ((), "add --search"),
         (("--search",), "--until-score POINTS"),
+        (("--search", "--until-score", "1", "--fps", "3"), "do not go with --search"),
+        (("--fps", "-1"), "--fps"),
         (("--search", "--until-score", "0"), "--until-score POINTS"),
         (("--search", "--until-score", "nan"), "--until-score POINTS"),
         (("--search", "--until-score", "1", "--time-limit", "soon"), "'soon' is not a duration"),
         (("--search", "--until-score", "1", "--seed", "-1"), "--seed"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(tmp_path, capsys, arguments, complaint):
+def test_wrong_usage_is_exit_code_2(tmp_path, capsys, monkeypatch, arguments, complaint):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
     assert record(tmp_path / "chain.h5", *arguments) == 2
     assert complaint in capsys.readouterr().err
 
