@@ -17,7 +17,7 @@ from demo_curriculum.training.policy import Decision
 
 @dataclass
 class Rollout:
-    """Filled row by row with ``add``, read once it is full.
+    """Filled with ``add``, row by row and within a row by groups of environments, read once it is full.
 
     Attributes:
         observations: (T, N, stack, ...), what each action was chosen from.
@@ -41,7 +41,6 @@ class Rollout:
     valid: Tensor
     outcomes: list[Outcome] = field(default_factory=list)
     _final: list[NDArray[Any]] = field(default_factory=list)
-    _row: int = 0
 
     @classmethod
     def empty(cls, steps: int, num_envs: int, observation_shape: Sequence[int], dtype: torch.dtype) -> Rollout:
@@ -63,6 +62,8 @@ class Rollout:
 
     def add(
         self,
+        row: int,
+        envs: slice,
         observations: Tensor,
         decision: Decision,
         rewards: NDArray[np.float64],
@@ -70,18 +71,17 @@ class Rollout:
         truncations: NDArray[np.bool_],
         infos: dict[str, Any],
     ) -> None:
-        """Takes one step of a ``DemoStartVectorEnv``, with the observations and the decision that led to it."""
-        row, self._row = self._row, self._row + 1
+        """Takes one step of one group, ``envs``, with the observations and the decision that led to it."""
         next_observations: NDArray[Any] = infos["next_observations"]
         ended = terminations | truncations
-        self.observations[row] = observations
-        self.next_frames[row] = torch.from_numpy(next_observations[:, -1])
-        self.actions[row], self.log_probs[row] = decision.action, decision.log_prob
-        self.values_ext[row], self.values_int[row] = decision.value_ext, decision.value_int
-        self.rewards[row] = torch.from_numpy(rewards)
-        self.terminated[row] = torch.from_numpy(terminations)
-        self.ended[row] = torch.from_numpy(ended)
-        self.valid[row] = torch.from_numpy(infos["valid"])
+        self.observations[row, envs] = observations
+        self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
+        self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
+        self.values_ext[row, envs], self.values_int[row, envs] = decision.value_ext, decision.value_int
+        self.rewards[row, envs] = torch.from_numpy(rewards)
+        self.terminated[row, envs] = torch.from_numpy(terminations)
+        self.ended[row, envs] = torch.from_numpy(ended)
+        self.valid[row, envs] = torch.from_numpy(infos["valid"])
         self.outcomes.extend(infos["outcomes"])
         self._final.extend(next_observations[ended])
 

@@ -20,7 +20,8 @@ import torch
 
 from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
-from demo_curriculum.envs import DemoStart, DemoStartVectorEnv, SimulatorEnv, StartCache
+from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
+from demo_curriculum.envs.workers import without_observations
 from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
@@ -119,13 +120,16 @@ def _git_revision() -> str:
 
 def simulator_for(described: dict[str, Any], config: TrainConfig) -> Simulator:
     """A simulator for one of a run's demos, with the observations that its policy sees."""
-    kwargs: dict[str, Any] = {}
-    if described["env_id"].startswith("ALE/"):
-        kwargs = {
-            "observation": config.observation,
-            "full_action_space": bool(described["kwargs"].get("full_action_space", False)),
-        }
-    return make_simulator(described["env_id"], **kwargs)
+    return make_simulator(described["env_id"], **_simulator_kwargs(described, config))
+
+
+def _simulator_kwargs(described: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    if not described["env_id"].startswith("ALE/"):
+        return {}
+    return {
+        "observation": config.observation,
+        "full_action_space": bool(described["kwargs"].get("full_action_space", False)),
+    }
 
 
 def stack_for(simulator: Simulator, config: TrainConfig) -> int:
@@ -134,15 +138,18 @@ def stack_for(simulator: Simulator, config: TrainConfig) -> int:
     return 4 if len(simulator.observation_shape) == 2 else 2
 
 
-def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
+def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int = 0) -> Trainer:
     """A trainer at its beginning, with this rank's share of the simulators.
 
     The demos are replayed first: that checks them, gives snapshots of the installed simulator's own making (a file's
     are never trusted), and the observations that this policy would have seen.
 
+    Args:
+        workers: processes that this rank's simulators live in; 0 for this one.
+
     Raises:
         MismatchError: a demo does not replay on the installed simulator.
-        UsageError: the simulators cannot be shared alike among the ranks.
+        UsageError: the simulators cannot be shared alike among the ranks, or not among the workers.
     """
     config = run.config
     if config.envs % ranks.size or config.envs * config.steps // ranks.size % config.minibatches:
@@ -165,35 +172,29 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
         [Timeline.of(demo) for demo in demos],
         **({"workers": config.envs} if config.rule == "openai" else {}),
     )
-    cache = StartCache()
-
-    def make_env() -> DemoStart:
-        simulator = simulator_for(run.demos[0], config)
-        env = SimulatorEnv(
-            simulator,
-            frame_skip=config.frame_skip,
-            sticky=config.sticky,
-            stack=stack_for(simulator, config),
-            cache=cache,
-        )
-        return DemoStart(
-            env,
-            replayed,
-            curriculum.sample,
-            lag=config.lag,
-            tail=config.tail,
-            end_on_life_loss=config.end_on_life_loss,
-        )
-
-    env = DemoStartVectorEnv(make_env, config.envs // ranks.size)
+    simulator = simulator_for(run.demos[0], config)
+    recipe = EnvRecipe(
+        run.env_id,
+        _simulator_kwargs(run.demos[0], config),
+        [without_observations(demo) for demo in replayed],
+        frame_skip=config.frame_skip,
+        sticky=config.sticky,
+        stack=stack_for(simulator, config),
+        lag=config.lag,
+        tail=config.tail,
+        end_on_life_loss=config.end_on_life_loss,
+    )
+    share = config.envs // ranks.size
+    env: GroupedVectorEnv
+    if workers:
+        env = WorkerVectorEnv(recipe, curriculum, share, workers)
+    else:
+        cache = StartCache()
+        env = DemoStartVectorEnv(lambda: recipe(curriculum.sample, cache), share)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        policy = build_policy(run, env.envs[0].env.simulator)
-        rnd = (
-            RandomNetworkDistillation(env.envs[0].env.simulator.observation_shape, least_std=LEAST_STD)
-            if config.rnd
-            else None
-        )
+        policy = build_policy(run, simulator)
+        rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
     return Trainer(
         env=env,
         demos=replayed,

@@ -98,6 +98,7 @@ def train(
     limits: Limits,
     display: Display | None,
     ranks: Ranks,
+    workers: int = 0,
     checkpoint_every: float = 60.0,
     tensorboard: bool = False,
 ) -> Reason:
@@ -109,12 +110,13 @@ def train(
     Args:
         display: None at all ranks but the first.
         ranks: the processes that train together, this one among them.
+        workers: processes of each rank that its simulators live in; 0 for the rank's own.
         checkpoint_every: seconds.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
     torch.set_num_threads(1)
     began = time.monotonic()
-    trainer = build_trainer(run, demos, ranks)
+    trainer = build_trainer(run, demos, ranks, workers=workers)
     checkpoints = folder / "checkpoints"
     state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
     earlier = 0.0
@@ -236,9 +238,7 @@ def _records(trainer: Trainer, report: UpdateReport, seconds: float, rate: float
     demos = trainer.curriculum.report()["demos"]
     outcomes = report.outcomes
     from_reset = [
-        outcome.score
-        for outcome in outcomes
-        if outcome.start.step == trainer.env.envs[0].demos[outcome.start.demo].reset_step
+        outcome.score for outcome in outcomes if outcome.start.step == trainer.env.demos[outcome.start.demo].reset_step
     ]
     metrics = dict(report.metrics)
     if outcomes:

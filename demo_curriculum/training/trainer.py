@@ -12,13 +12,13 @@ from torch import Tensor
 
 from demo_curriculum.curriculum import Curriculum, Move
 from demo_curriculum.demo import Demo, Outcome
-from demo_curriculum.envs import DemoStartVectorEnv
+from demo_curriculum.envs import GroupedVectorEnv
 from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs
 from demo_curriculum.training.memory import ObservationMemory
-from demo_curriculum.training.policy import Policy
+from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
@@ -65,7 +65,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        env: DemoStartVectorEnv,
+        env: GroupedVectorEnv,
         demos: Sequence[Demo],
         curriculum: Curriculum,
         policy: Policy,
@@ -137,12 +137,26 @@ class Trainer:
 
     def _collect(self) -> Rollout:
         shape = self._observations.shape[1:]
-        rollout = Rollout.empty(self.steps, self.env.num_envs, shape, self._observations.dtype)
-        for _ in range(self.steps):
-            decision = self.policy.act(self._observations, self.generator)
-            observations, rewards, terminations, truncations, infos = self.env.step(decision.action.numpy())
-            rollout.add(self._observations, decision, rewards, terminations, truncations, infos)
-            self._observations = torch.from_numpy(observations)
+        env, groups = self.env, self.env.groups
+        rollout = Rollout.empty(self.steps, env.num_envs, shape, self._observations.dtype)
+        env.push_starts()
+        observations = [self._observations[rows] for rows in groups]
+
+        def decide(group: int) -> Decision:
+            decision = self.policy.act(observations[group], self.generator)
+            env.send(group, decision.action.numpy())
+            return decision
+
+        # While the policy decides for one group, another one steps.
+        decisions = [decide(group) for group in range(len(groups))]
+        for step in range(self.steps):
+            for group, rows in enumerate(groups):
+                result = env.receive(group)
+                rollout.add(step, rows, observations[group], decisions[group], *result[1:])
+                observations[group] = torch.from_numpy(result[0])
+                if step + 1 < self.steps:
+                    decisions[group] = decide(group)
+        self._observations = torch.cat(observations)
         return rollout
 
     @torch.no_grad()
