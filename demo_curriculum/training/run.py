@@ -172,18 +172,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         [Timeline.of(demo) for demo in demos],
         **({"workers": config.envs} if config.rule == "openai" else {}),
     )
-    simulator = simulator_for(run.demos[0], config)
-    recipe = EnvRecipe(
-        run.env_id,
-        _simulator_kwargs(run.demos[0], config),
-        [without_observations(demo) for demo in replayed],
-        frame_skip=config.frame_skip,
-        sticky=config.sticky,
-        stack=stack_for(simulator, config),
-        lag=config.lag,
-        tail=config.tail,
-        end_on_life_loss=config.end_on_life_loss,
-    )
+    recipe = recipe_for(run, replayed)
     share = config.envs // ranks.size
     env: GroupedVectorEnv
     if workers:
@@ -191,6 +180,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
     else:
         cache = StartCache()
         env = DemoStartVectorEnv(lambda: recipe(curriculum.sample, cache), share)
+    simulator = simulator_for(run.demos[0], config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         policy = build_policy(run, simulator)
@@ -216,6 +206,22 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         imitation=config.imitation_weight,
         seed=config.seed,
         ranks=ranks,
+    )
+
+
+def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
+    """What the run's environments are made of; ``demos`` as replayed."""
+    config = run.config
+    return EnvRecipe(
+        run.env_id,
+        _simulator_kwargs(run.demos[0], config),
+        [without_observations(demo) for demo in demos],
+        frame_skip=config.frame_skip,
+        sticky=config.sticky,
+        stack=stack_for(simulator_for(run.demos[0], config), config),
+        lag=config.lag,
+        tail=config.tail,
+        end_on_life_loss=config.end_on_life_loss,
     )
 
 
