@@ -25,7 +25,7 @@ from demo_curriculum.store.writer import append_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.launch import cores, launch
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import Run, build_trainer, describe, recipe_for, simulator_for
+from demo_curriculum.training.run import Run, build_trainer, describe, recipe_for, replay, simulator_for
 from demo_curriculum.training.trainer import Trainer
 
 FRAME_SKIP = 4
@@ -63,7 +63,8 @@ class Bench:
     def trainer(self, observation: str, rnd: bool = True, workers: int = 0) -> Trainer:
         key = (observation, rnd, workers)
         if key not in self._trainers:
-            trainer = build_trainer(self.run(observation, rnd), [self.demo], Ranks(), workers=workers)
+            run = self.run(observation, rnd)
+            trainer = build_trainer(run, replay(run, [self.demo], Ranks(), self.folder), Ranks(), workers=workers)
             self.stack.callback(trainer.env.close)
             self._trainers[key] = trainer
         return self._trainers[key]
@@ -272,7 +273,8 @@ def _train_ranks(observation: str, bench: Bench) -> Rate:
     size = 2
 
     def rate() -> float:
-        measured = launch(size, _rate_of_ranks, bench.path, TrainConfig(observation=observation, envs=bench.envs))  # type: ignore[arg-type]
+        config = TrainConfig(observation=observation, envs=bench.envs)  # type: ignore[arg-type]
+        measured = launch(size, _rate_of_ranks, bench.path, bench.folder, config)
         if measured is None:
             raise KeyboardInterrupt
         return measured
@@ -282,11 +284,12 @@ def _train_ranks(observation: str, bench: Bench) -> Rate:
     return rate
 
 
-def _rate_of_ranks(path: Path, config: TrainConfig) -> float:
+def _rate_of_ranks(path: Path, folder: Path, config: TrainConfig) -> float:
     torch.set_num_threads(1)
     ranks = Ranks.join()
     demos = read_demos(path)[:1]
-    trainer = build_trainer(describe(demos, config), demos, ranks)
+    run = describe(demos, config)
+    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks)
     _one_update(trainer)
     ranks.gather(None)
     began = time.perf_counter()

@@ -22,20 +22,18 @@ from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
 from demo_curriculum.envs.workers import without_observations
-from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
+from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
-from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
 from demo_curriculum.training.ranks import Ranks
+from demo_curriculum.training.replay import replay_demos
 from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
-# Of the demos as they are held in memory: 8 kB each for Atari, and a start is never far from one.
-SNAPSHOT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,11 @@ def _simulator_kwargs(described: dict[str, Any], config: TrainConfig) -> dict[st
     }
 
 
+def replay(run: Run, demos: Sequence[Demo], ranks: Ranks, folder: Path) -> list[Demo]:
+    """``replay_demos`` with what this run's policy sees."""
+    return replay_demos(demos, lambda index: simulator_for(run.demos[index], run.config), ranks, folder)
+
+
 def stack_for(simulator: Simulator, config: TrainConfig) -> int:
     if config.stack:
         return config.stack
@@ -141,14 +144,11 @@ def stack_for(simulator: Simulator, config: TrainConfig) -> int:
 def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int = 0) -> Trainer:
     """A trainer at its beginning, with this rank's share of the simulators.
 
-    The demos are replayed first: that checks them, gives snapshots of the installed simulator's own making (a file's
-    are never trusted), and the observations that this policy would have seen.
-
     Args:
+        demos: as ``replay_demos`` returns them.
         workers: processes that this rank's simulators live in; 0 for this one.
 
     Raises:
-        MismatchError: a demo does not replay on the installed simulator.
         UsageError: the simulators cannot be shared alike among the ranks, or not among the workers.
     """
     config = run.config
@@ -157,22 +157,15 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
             f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
             f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
         )
-    replayed = []
-    for index, demo in enumerate(demos):
-        dense = range(SNAPSHOT_EVERY, len(demo), SNAPSHOT_EVERY)
-        comparison = replay_demo(simulator_for(run.demos[index], config), demo, snapshot_steps=dense)
-        if comparison.rewards:
-            raise MismatchError(
-                f"demo {index} does not replay on the installed simulator: its reward at step "
-                f"{comparison.rewards[0]} differs ({len(comparison.rewards)} in all); see `demo-curriculum verify`"
-            )
-        replayed.append(comparison.replayed)
+    simulator = simulator_for(run.demos[0], config)
+    if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
+        raise ValueError("the demos have other observations than the policy: replay them first")
     curriculum = make_curriculum(
         config.rule,
         [Timeline.of(demo) for demo in demos],
         **({"workers": config.envs} if config.rule == "openai" else {}),
     )
-    recipe = recipe_for(run, replayed)
+    recipe = recipe_for(run, demos)
     share = config.envs // ranks.size
     env: GroupedVectorEnv
     if workers:
@@ -180,14 +173,13 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
     else:
         cache = StartCache()
         env = DemoStartVectorEnv(lambda: recipe(curriculum.sample, cache), share)
-    simulator = simulator_for(run.demos[0], config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         policy = build_policy(run, simulator)
         rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
     return Trainer(
         env=env,
-        demos=replayed,
+        demos=demos,
         curriculum=curriculum,
         policy=policy,
         rnd=rnd,
@@ -210,7 +202,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
 
 
 def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
-    """What the run's environments are made of; ``demos`` as replayed."""
+    """What the run's environments are made of."""
     config = run.config
     return EnvRecipe(
         run.env_id,

@@ -22,7 +22,7 @@ from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
+from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
 from demo_curriculum.training.trainer import Trainer, UpdateReport
 
 Reason = Literal["frontier", "time limit", "agent steps", "interrupted"]
@@ -116,7 +116,7 @@ def train(
     """
     torch.set_num_threads(1)
     began = time.monotonic()
-    trainer = build_trainer(run, demos, ranks, workers=workers)
+    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers)
     checkpoints = folder / "checkpoints"
     state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
     earlier = 0.0

@@ -99,19 +99,25 @@ class Trainer:
         self._seed_generators(seed)
         self.update = 0
         self.agent_steps = 0
-        frames = [torch.from_numpy(demo.observations) for demo in demos]
-        for batch in frames:
+        for batch in self._seen_in(demos):
             policy.observe(batch)
-        if rnd is not None:
-            for batch in frames:
+            if rnd is not None:
                 rnd.moments.update(batch)
+        if rnd is not None:
             self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int)
             memory = 0 if rnd.pixels else RND_MEMORY
-            self.memory = ObservationMemory(memory, frames[0].shape[1:], frames[0].dtype)
+            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype)
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         self._observations = torch.from_numpy(env.reset(seed=seeds)[0])
+
+    @staticmethod
+    def _seen_in(demos: Sequence[Demo]) -> Iterator[Tensor]:
+        """The demos' observations, so many at a time as memory has room for in f64."""
+        for demo in demos:
+            for first in range(0, len(demo.observations), BONUS_BATCH):
+                yield torch.from_numpy(np.array(demo.observations[first : first + BONUS_BATCH]))
 
     def _seed_generators(self, seed: int) -> None:
         """Those that choose actions and batches, which differ from rank to rank."""
