@@ -33,6 +33,7 @@ class Task:
     limits: Limits
     checkpoint_every: float
     tensorboard: bool
+    workers: int
 
     def run(self) -> Reason:
         from demo_curriculum.progress.terminal import TrainingDisplay
@@ -51,6 +52,7 @@ class Task:
                 limits=self.limits,
                 display=display,
                 ranks=ranks,
+                workers=self.workers,
                 checkpoint_every=self.checkpoint_every,
                 tensorboard=self.tensorboard,
             )
@@ -64,6 +66,7 @@ def main(
     run_dir: Annotated[Path, tyro.conf.arg(aliases=["-r"])],
     config: tyro.conf.OmitArgPrefixes[TrainConfig],
     ranks: int | None = None,
+    workers: int = 0,
     until_frontier: int | None = 0,
     time_limit: str | None = None,
     agent_steps: int | None = None,
@@ -82,6 +85,8 @@ def main(
         config: settings of the run.
         ranks: processes that train together, each with its share of the simulators; by default as many as this machine
             has cores, as far as they can share the simulators alike. Under torchrun that decides.
+        workers: processes of each rank that step its simulators while the policy acts; 0 steps them in the rank itself.
+            For ranks that are fewer than the cores, as with a GPU; then --ranks is 1 unless given.
         until_frontier: stop when every frontier is this early; at 0, when the game's own reset is tied often enough
             too. None never stops for that.
         time_limit: stop after this long, for instance 90s, 10m or 2h.
@@ -94,8 +99,12 @@ def main(
     from demo_curriculum.training.launch import cores, launch
     from demo_curriculum.training.session import Limits
 
-    task = Task(demo, run_dir, config, Limits(until_frontier, limit, agent_steps), every, tensorboard)
-    if ranks is None:
+    task = Task(demo, run_dir, config, Limits(until_frontier, limit, agent_steps), every, tensorboard, workers)
+    if workers < 0:
+        raise UsageError(f"--workers must be at least 0, is {workers}")
+    if ranks is None and workers:
+        ranks = 1
+    elif ranks is None:
         ranks = next(size for size in range(cores(), 0, -1) if config.envs % size == 0)
     if ranks < 1:
         raise UsageError(f"--ranks must be at least 1, is {ranks}")

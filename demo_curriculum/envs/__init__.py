@@ -2,6 +2,15 @@
 
 from demo_curriculum.envs.demo_start import DemoStart
 from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
-from demo_curriculum.envs.vector import DemoStartVectorEnv
+from demo_curriculum.envs.vector import DemoStartVectorEnv, GroupedVectorEnv
+from demo_curriculum.envs.workers import EnvRecipe, WorkerVectorEnv
 
-__all__ = ["DemoStart", "DemoStartVectorEnv", "SimulatorEnv", "StartCache"]
+__all__ = [
+    "DemoStart",
+    "DemoStartVectorEnv",
+    "EnvRecipe",
+    "GroupedVectorEnv",
+    "SimulatorEnv",
+    "StartCache",
+    "WorkerVectorEnv",
+]

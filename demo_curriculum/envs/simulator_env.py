@@ -169,6 +169,11 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 self._push(self.simulator.observe())
         return step - begin
 
+    @property
+    def latest(self) -> NDArray[Any]:
+        """The observation last returned."""
+        return self._stack.copy()
+
     def _push(self, observation: NDArray[Any]) -> None:
         self._stack[:-1] = self._stack[1:]
         self._stack[-1] = observation

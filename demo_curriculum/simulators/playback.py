@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Origin, Snapshot
 from demo_curriculum.errors import DemoCurriculumError, MismatchError
 from demo_curriculum.simulators.protocol import Simulator
 
 SNAPSHOT_EVERY = 100
+
+Allocate = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
+"""From a shape and a dtype to an array that is yet to be filled."""
 
 
 def play_demo(
@@ -24,6 +29,7 @@ def play_demo(
     seed: int = 0,
     note: str = "",
     snapshot_steps: Collection[int] = (),
+    allocate: Allocate = np.zeros,
     on_step: Callable[[int], None] | None = None,
 ) -> Demo:
     """Plays ``actions`` from the game's own reset, or from the state ``begin``, and records a demo of what happened.
@@ -33,6 +39,7 @@ def play_demo(
         offset: demo steps between the reset and ``begin``.
         snapshot_steps: demo steps at which snapshots are taken besides every hundredth; of those the reset itself,
             which is reached by resetting, and the end, where nothing is left to play, are left out.
+        allocate: makes the array of the observations.
         on_step: called with each demo step done, for progress displays.
 
     Raises:
@@ -45,7 +52,7 @@ def play_demo(
     length = len(actions)
     wanted = {*range(SNAPSHOT_EVERY if begin is None else 0, length, SNAPSHOT_EVERY), *snapshot_steps}
     rewards = np.zeros(length, np.float64)
-    observations = np.zeros((length + 1, *simulator.observation_shape), simulator.observation_dtype)
+    observations = allocate((length + 1, *simulator.observation_shape), simulator.observation_dtype)
     lives = np.zeros(length + 1, np.int32)
     snapshots = []
     for step in range(length + 1):
@@ -119,6 +126,7 @@ def replay_demo(
     demo: Demo,
     *,
     snapshot_steps: Collection[int] = (),
+    allocate: Allocate = np.zeros,
     on_step: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Replays ``demo`` from its beginning and compares rewards and all its snapshots.
@@ -128,6 +136,7 @@ def replay_demo(
 
     Args:
         snapshot_steps: demo steps at which ``replayed`` has snapshots besides the usual ones.
+        allocate: makes the array of the observations of ``replayed``.
         on_step: called with each demo step done.
 
     Raises:
@@ -145,6 +154,7 @@ def replay_demo(
         seed=demo.seed,
         note=demo.note,
         snapshot_steps={*snapshot_steps, *(snapshot.step for snapshot in demo.snapshots)},
+        allocate=allocate,
         on_step=on_step,
     )
     made = {snapshot.step: snapshot for snapshot in replayed.snapshots}

@@ -46,6 +46,11 @@ class Ranks:
         """Whether this rank is the one that logs, saves and shows."""
         return self.rank == 0
 
+    @property
+    def first_here(self) -> bool:
+        """Whether this rank is the one of its machine that writes what all ranks there read."""
+        return self.size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+
     def gather(self, value: Value) -> list[Value]:
         """Every rank's ``value``, by rank."""
         if self.size == 1:

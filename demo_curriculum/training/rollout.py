@@ -17,7 +17,7 @@ from demo_curriculum.training.policy import Decision
 
 @dataclass
 class Rollout:
-    """Filled row by row with ``add``, read once it is full.
+    """Filled with ``add``, row by row and within a row by groups of environments, read once it is full.
 
     Attributes:
         observations: (T, N, stack, ...), what each action was chosen from.
@@ -45,7 +45,6 @@ class Rollout:
     outcomes: list[Outcome] = field(default_factory=list)
     _final: list[NDArray[Any]] = field(default_factory=list)
     _final_slack: list[NDArray[np.int32]] = field(default_factory=list)
-    _row: int = 0
 
     @classmethod
     def empty(cls, steps: int, num_envs: int, observation_shape: Sequence[int], dtype: torch.dtype) -> Rollout:
@@ -68,6 +67,8 @@ class Rollout:
 
     def add(
         self,
+        row: int,
+        envs: slice,
         observations: Tensor,
         slack: Tensor,
         decision: Decision,
@@ -76,18 +77,17 @@ class Rollout:
         truncations: NDArray[np.bool_],
         infos: dict[str, Any],
     ) -> None:
-        """Takes one step of a ``DemoStartVectorEnv``, with what it was taken from and the decision."""
-        row, self._row = self._row, self._row + 1
+        """Takes one step of one group, ``envs``, with what it was taken from and the decision."""
         next_observations: NDArray[Any] = infos["next_observations"]
         ended = terminations | truncations
-        self.observations[row], self.slack[row] = observations, slack
-        self.next_frames[row] = torch.from_numpy(next_observations[:, -1])
-        self.actions[row], self.log_probs[row] = decision.action, decision.log_prob
-        self.values_ext[row], self.values_int[row] = decision.value_ext, decision.value_int
-        self.rewards[row] = torch.from_numpy(rewards)
-        self.terminated[row] = torch.from_numpy(terminations)
-        self.ended[row] = torch.from_numpy(ended)
-        self.valid[row] = torch.from_numpy(infos["valid"])
+        self.observations[row, envs], self.slack[row, envs] = observations, slack
+        self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
+        self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
+        self.values_ext[row, envs], self.values_int[row, envs] = decision.value_ext, decision.value_int
+        self.rewards[row, envs] = torch.from_numpy(rewards)
+        self.terminated[row, envs] = torch.from_numpy(terminations)
+        self.ended[row, envs] = torch.from_numpy(ended)
+        self.valid[row, envs] = torch.from_numpy(infos["valid"])
         self.outcomes.extend(infos["outcomes"])
         self._final.extend(next_observations[ended])
         self._final_slack.append(infos["next_slack"][ended])

@@ -20,21 +20,20 @@ import torch
 
 from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
-from demo_curriculum.envs import DemoStart, DemoStartVectorEnv, SimulatorEnv, StartCache
-from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
+from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
+from demo_curriculum.envs.workers import without_observations
+from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
-from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
 from demo_curriculum.training.ranks import Ranks
+from demo_curriculum.training.replay import replay_demos
 from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
-# Of the demos as they are held in memory: 8 kB each for Atari, and a start is never far from one.
-SNAPSHOT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -119,13 +118,21 @@ def _git_revision() -> str:
 
 def simulator_for(described: dict[str, Any], config: TrainConfig) -> Simulator:
     """A simulator for one of a run's demos, with the observations that its policy sees."""
-    kwargs: dict[str, Any] = {}
-    if described["env_id"].startswith("ALE/"):
-        kwargs = {
-            "observation": config.observation,
-            "full_action_space": bool(described["kwargs"].get("full_action_space", False)),
-        }
-    return make_simulator(described["env_id"], **kwargs)
+    return make_simulator(described["env_id"], **_simulator_kwargs(described, config))
+
+
+def _simulator_kwargs(described: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    if not described["env_id"].startswith("ALE/"):
+        return {}
+    return {
+        "observation": config.observation,
+        "full_action_space": bool(described["kwargs"].get("full_action_space", False)),
+    }
+
+
+def replay(run: Run, demos: Sequence[Demo], ranks: Ranks, folder: Path) -> list[Demo]:
+    """``replay_demos`` with what this run's policy sees."""
+    return replay_demos(demos, lambda index: simulator_for(run.demos[index], run.config), ranks, folder)
 
 
 def stack_for(simulator: Simulator, config: TrainConfig) -> int:
@@ -134,15 +141,15 @@ def stack_for(simulator: Simulator, config: TrainConfig) -> int:
     return 4 if len(simulator.observation_shape) == 2 else 2
 
 
-def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
+def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int = 0) -> Trainer:
     """A trainer at its beginning, with this rank's share of the simulators.
 
-    The demos are replayed first: that checks them, gives snapshots of the installed simulator's own making (a file's
-    are never trusted), and the observations that this policy would have seen.
+    Args:
+        demos: as ``replay_demos`` returns them.
+        workers: processes that this rank's simulators live in; 0 for this one.
 
     Raises:
-        MismatchError: a demo does not replay on the installed simulator.
-        UsageError: the simulators cannot be shared alike among the ranks.
+        UsageError: the simulators cannot be shared alike among the ranks, or not among the workers.
     """
     config = run.config
     if config.envs % ranks.size or config.envs * config.steps // ranks.size % config.minibatches:
@@ -150,53 +157,26 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
             f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
             f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
         )
-    replayed = []
-    for index, demo in enumerate(demos):
-        dense = range(SNAPSHOT_EVERY, len(demo), SNAPSHOT_EVERY)
-        comparison = replay_demo(simulator_for(run.demos[index], config), demo, snapshot_steps=dense)
-        if comparison.rewards:
-            raise MismatchError(
-                f"demo {index} does not replay on the installed simulator: its reward at step "
-                f"{comparison.rewards[0]} differs ({len(comparison.rewards)} in all); see `demo-curriculum verify`"
-            )
-        replayed.append(comparison.replayed)
+    simulator = simulator_for(run.demos[0], config)
+    if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
+        raise ValueError("the demos have other observations than the policy: replay them first")
     options = {"adaptive": {"split": config.split}, "openai": {"workers": config.envs}}.get(config.rule, {})
     curriculum = make_curriculum(config.rule, [Timeline.of(demo) for demo in demos], **options)
-    cache = StartCache()
-
-    def make_env() -> DemoStart:
-        simulator = simulator_for(run.demos[0], config)
-        env = SimulatorEnv(
-            simulator,
-            frame_skip=config.frame_skip,
-            sticky=config.sticky,
-            noop_max=config.noop_max,
-            stack=stack_for(simulator, config),
-            cache=cache,
-        )
-        return DemoStart(
-            env,
-            replayed,
-            curriculum.sample,
-            onward=curriculum.onward,
-            lag=config.lag,
-            tail=config.tail,
-            end_on_life_loss=config.end_on_life_loss,
-            forgive=config.rule != "openai",
-        )
-
-    env = DemoStartVectorEnv(make_env, config.envs // ranks.size)
+    recipe = recipe_for(run, demos)
+    share = config.envs // ranks.size
+    env: GroupedVectorEnv
+    if workers:
+        env = WorkerVectorEnv(recipe, curriculum, share, workers)
+    else:
+        cache = StartCache()
+        env = DemoStartVectorEnv(lambda: recipe(curriculum, cache), share)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        policy = build_policy(run, env.envs[0].env.simulator)
-        rnd = (
-            RandomNetworkDistillation(env.envs[0].env.simulator.observation_shape, least_std=LEAST_STD)
-            if config.rnd
-            else None
-        )
+        policy = build_policy(run, simulator)
+        rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
     return Trainer(
         env=env,
-        demos=replayed,
+        demos=demos,
         curriculum=curriculum,
         policy=policy,
         rnd=rnd,
@@ -216,6 +196,24 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks) -> Trainer:
         patience=config.patience,
         seed=config.seed,
         ranks=ranks,
+    )
+
+
+def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
+    """What the run's environments are made of."""
+    config = run.config
+    return EnvRecipe(
+        run.env_id,
+        _simulator_kwargs(run.demos[0], config),
+        [without_observations(demo) for demo in demos],
+        frame_skip=config.frame_skip,
+        sticky=config.sticky,
+        noop_max=config.noop_max,
+        stack=stack_for(simulator_for(run.demos[0], config), config),
+        lag=config.lag,
+        tail=config.tail,
+        end_on_life_loss=config.end_on_life_loss,
+        forgive=config.rule != "openai",
     )
 
 

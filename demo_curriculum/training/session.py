@@ -22,7 +22,7 @@ from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
+from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
 from demo_curriculum.training.trainer import Trainer, UpdateReport
 
 Reason = Literal["frontier", "time limit", "agent steps", "stalled", "interrupted"]
@@ -98,6 +98,7 @@ def train(
     limits: Limits,
     display: Display | None,
     ranks: Ranks,
+    workers: int = 0,
     checkpoint_every: float = 60.0,
     tensorboard: bool = False,
 ) -> Reason:
@@ -109,12 +110,13 @@ def train(
     Args:
         display: None at all ranks but the first.
         ranks: the processes that train together, this one among them.
+        workers: processes of each rank that its simulators live in; 0 for the rank's own.
         checkpoint_every: seconds.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
     torch.set_num_threads(1)
     began = time.monotonic()
-    trainer = build_trainer(run, demos, ranks)
+    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers)
     checkpoints = folder / "checkpoints"
     state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
     earlier = 0.0

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from demo_curriculum.curriculum import Curriculum, Move
 from demo_curriculum.demo import Demo, Outcome
-from demo_curriculum.envs import DemoStartVectorEnv
+from demo_curriculum.envs import GroupedVectorEnv
 from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs
 from demo_curriculum.training.memory import ObservationMemory
-from demo_curriculum.training.policy import Policy
+from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
@@ -68,7 +68,7 @@ class Trainer:
     def __init__(
         self,
         *,
-        env: DemoStartVectorEnv,
+        env: GroupedVectorEnv,
         demos: Sequence[Demo],
         curriculum: Curriculum,
         policy: Policy,
@@ -105,20 +105,26 @@ class Trainer:
         self._seed_generators(seed)
         self.update = 0
         self.agent_steps = 0
-        frames = [torch.from_numpy(demo.observations) for demo in demos]
-        for batch in frames:
+        for batch in self._seen_in(demos):
             policy.observe(batch)
-        if rnd is not None:
-            for batch in frames:
+            if rnd is not None:
                 rnd.moments.update(batch)
+        if rnd is not None:
             self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int)
             memory = 0 if rnd.pixels else RND_MEMORY
-            self.memory = ObservationMemory(memory, frames[0].shape[1:], frames[0].dtype)
+            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype)
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
         self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
+
+    @staticmethod
+    def _seen_in(demos: Sequence[Demo]) -> Iterator[Tensor]:
+        """The demos' observations, so many at a time as memory has room for in f64."""
+        for demo in demos:
+            for first in range(0, len(demo.observations), BONUS_BATCH):
+                yield torch.from_numpy(np.array(demo.observations[first : first + BONUS_BATCH]))
 
     def _seed_generators(self, seed: int) -> None:
         """Those that choose actions and batches, which differ from rank to rank."""
@@ -155,12 +161,27 @@ class Trainer:
 
     def _collect(self) -> Rollout:
         shape = self._observations.shape[1:]
-        rollout = Rollout.empty(self.steps, self.env.num_envs, shape, self._observations.dtype)
-        for _ in range(self.steps):
-            decision = self.policy.act(self._observations, self.generator, self._slack)
-            observations, rewards, terminations, truncations, infos = self.env.step(decision.action.numpy())
-            rollout.add(self._observations, self._slack, decision, rewards, terminations, truncations, infos)
-            self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
+        env, groups = self.env, self.env.groups
+        rollout = Rollout.empty(self.steps, env.num_envs, shape, self._observations.dtype)
+        env.push_starts()
+        observations = [self._observations[rows] for rows in groups]
+        slack = [self._slack[rows] for rows in groups]
+
+        def decide(group: int) -> Decision:
+            decision = self.policy.act(observations[group], self.generator, slack[group])
+            env.send(group, decision.action.numpy())
+            return decision
+
+        # While the policy decides for one group, another one steps.
+        decisions = [decide(group) for group in range(len(groups))]
+        for step in range(self.steps):
+            for group, rows in enumerate(groups):
+                result = env.receive(group)
+                rollout.add(step, rows, observations[group], slack[group], decisions[group], *result[1:])
+                observations[group], slack[group] = torch.from_numpy(result[0]), torch.from_numpy(result[4]["slack"])
+                if step + 1 < self.steps:
+                    decisions[group] = decide(group)
+        self._observations, self._slack = torch.cat(observations), torch.cat(slack)
         return rollout
 
     @torch.no_grad()
