@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.log import LogError, read_log, write_atomically
+from demo_curriculum.progress.log import write_atomically
 from demo_curriculum.progress.picture import draw_climb
-from demo_curriculum.progress.playback import play_climb, run_record
+from demo_curriculum.progress.playback import play_climb
+from demo_curriculum.progress.story import read_climb
 
-LOG = "progress.jsonl"
 PICTURE = "climb.png"
 
 
@@ -31,14 +31,7 @@ def main(
         png: only the picture, into this file.
         speed: how many times as fast as the training was; by default the replay takes ten seconds.
     """
-    log = run_dir / LOG
-    if not log.is_file():
-        raise DemoCurriculumError(f"{run_dir}: not a run directory, it has no {LOG}; give the --run-dir of a training")
-    records = read_log(log)
-    try:
-        run_record(records)
-    except LogError as error:
-        raise LogError(f"{log}: {error}") from error
+    records = read_climb(run_dir, lambda text: print(f"warning: {text}", file=sys.stderr))
     if terminal or png is None:
         play_climb(records, speed=speed)
     if png is not None or not terminal:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.live import Live
 
 from demo_curriculum.errors import UsageError
-from demo_curriculum.progress.log import LogError, Record
+from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.story import run_record
 from demo_curriculum.progress.view import ClimbView, headline, protocol
 
 FRAMES_PER_SECOND = 10
@@ -17,23 +18,6 @@ LASTS = 10.0
 """Seconds that a replay takes when no speed is asked for."""
 LINES = 20
 BAR_WIDTH = 40
-
-
-def run_record(records: Sequence[Record]) -> Record:
-    """The ``run`` record of a log that has something to show.
-
-    Raises:
-        LogError: the log does not begin with a run record, or holds no update, or one of other demos.
-    """
-    if not records or records[0]["kind"] != "run" or not records[0]["demos"]:
-        raise LogError("the progress log does not begin with a run and its demos; is it empty?")
-    updates = [record for record in records if record["kind"] == "update"]
-    if not updates:
-        raise LogError("the progress log holds no update yet; train for longer first")
-    for update in updates:
-        if len(update["frontiers"]) != len(records[0]["demos"]):
-            raise LogError(f"update {update['update']} has {len(update['frontiers'])} frontiers, not one for each demo")
-    return records[0]
 
 
 def play_climb(records: Sequence[Record], *, speed: float | None = None, console: Console | None = None) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import ProgressLog, Record, truncate_after
+from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_after
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
@@ -196,6 +196,7 @@ def run_record(run: Run) -> Record:
     config = run.config
     return {
         "kind": "run",
+        "schema": SCHEMA,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "demos": run.demos,
         "protocol": {
@@ -208,6 +209,7 @@ def run_record(run: Run) -> Record:
         },
         "rule": config.rule,
         "seed": config.seed,
+        "config": config.to_json(),
         "versions": run.versions,
     }
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from demo_curriculum.errors import UsageError
 from demo_curriculum.progress import playback
 from demo_curriculum.progress.log import LogError
-from demo_curriculum.progress.playback import play_climb, run_record
+from demo_curriculum.progress.playback import play_climb
+from demo_curriculum.progress.story import run_record
 
 
 @pytest.fixture
