@@ -45,6 +45,16 @@ def protocol(run: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def describe_remedy(record: Mapping[str, Any]) -> str:
+    """``remedy: entropy, weight 0.01, demo 0``: its name, then all that the record tells of it."""
+    told = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in record.items()
+        if name not in ("kind", "update", "agent_steps", "seconds", "remedy") and value is not None
+    ]
+    return ", ".join([f"remedy: {record.get('remedy', 'unnamed')}", *told])
+
+
 def demo_bar(demo: Mapping[str, Any], frontier: float, width: int) -> Text:
     """The demo from its beginning to its end, ``width`` characters: rewards, the frontier, what lies behind it.
 
@@ -89,6 +99,8 @@ class ClimbView:
                 self._recent.popleft()
         elif record["kind"] == "move":
             self._events.append(self._move(record))
+        elif record["kind"] == "remedy":
+            self._events.append(Text(f"update {record['update']:,}: {describe_remedy(record)}", style="magenta"))
         elif record["kind"] in ("resume", "end"):
             self.message(f"{record['kind']}: {record['reason']}")
 
