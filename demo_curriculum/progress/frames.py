@@ -13,12 +13,11 @@ import numpy as np
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, MismatchError
 from demo_curriculum.progress.log import Warn
+from demo_curriculum.progress.story import DEMO
 from demo_curriculum.simulators.playback import check_same_game
 from demo_curriculum.simulators.registry import simulator_of
 from demo_curriculum.store import read_demos
 
-DEMO = "demo.h5"
-"""The demo file's copy in a run directory."""
 QUALITY = 70
 
 

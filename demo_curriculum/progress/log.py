@@ -25,6 +25,7 @@ and told: a log is worth reading for the rest of its story. Numbers that are not
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -127,6 +128,39 @@ def read_log(path: Path, warn: Warn = lambda text: None, *, most: int | None = N
             return list(_readable(chosen, path, warn))
     except OSError as error:
         raise LogError(f"{path}: cannot read the progress log: {error.strerror}") from error
+
+
+class LogTail:
+    """What is appended to a progress log from now on.
+
+    Args:
+        path: the log; it may not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = self._identity()
+
+    def _identity(self) -> tuple[int, int]:
+        """The file's number, which changes when it is written anew, and its size."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return 0, 0
+        return status.st_ino, status.st_size
+
+    def read(self) -> list[Record] | None:
+        """The records written since the last call; None where the log was written anew and has to be read again."""
+        inode, size = self._identity()
+        if inode != self._place[0] or size < self._place[1]:
+            self._place = inode, size
+            return None
+        with self._path.open("rb") if inode else io.BytesIO() as file:
+            file.seek(self._place[1])
+            whole, newline, _ = file.read(size - self._place[1]).rpartition(b"\n")
+        self._place = inode, self._place[1] + len(whole) + len(newline)
+        lines = (whole + newline).splitlines(keepends=True)
+        return list(_readable(enumerate(lines, 1), self._path, lambda text: None))
 
 
 def truncate_after(path: Path, update: int) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.log import LogError, ProgressLog, Record, Warn, read_log
+from demo_curriculum.progress.log import LogError, ProgressLog, Record, Warn, read_log, write_atomically
 
 LOG = "progress.jsonl"
 EVALS = "evals.jsonl"
 CONFIG = "config.json"
+DEMO = "demo.h5"
 MOST = 4000
 """Updates that a view gets to see; no screen has as many columns."""
 
@@ -68,6 +69,16 @@ def run_record(records: Sequence[Record]) -> Record:
         if len(update["frontiers"]) != len(records[0]["demos"]):
             raise LogError(f"update {update['update']} has {len(update['frontiers'])} frontiers, not one for each demo")
     return records[0]
+
+
+def keep_demo_file(path: Path, run_dir: Path) -> None:
+    """Puts a copy of the demo file that is trained on into the run directory, unless there is one.
+
+    Everything that shows the climb later is then in one place.
+    """
+    copy = run_dir / DEMO
+    if not copy.exists():
+        write_atomically(copy, path.read_bytes())
 
 
 def add_evaluation(run_dir: Path, record: Record) -> None:

@@ -53,7 +53,7 @@ class TrainingDisplay:
         self._draw()
 
     def move(self, record: Record) -> None:
-        """Takes in a ``move`` record; it shows with the next update."""
+        """Takes in a ``move``, ``buckets`` or ``remedy`` record; it shows with the next update."""
         self._view.add(record)
 
     def message(self, text: str) -> None:

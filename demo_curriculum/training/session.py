@@ -21,6 +21,7 @@ from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_a
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe
 from demo_curriculum.training.trainer import Trainer, UpdateReport
@@ -99,6 +100,7 @@ def train(
     display: Display | None,
     ranks: Ranks,
     checkpoint_every: float = 60.0,
+    keep_checkpoints: int = 20,
     tensorboard: bool = False,
 ) -> Reason:
     """Trains until a limit is met or SIGINT or SIGTERM arrives, and saves; returns why it stopped.
@@ -110,6 +112,7 @@ def train(
         display: None at all ranks but the first.
         ranks: the processes that train together, this one among them.
         checkpoint_every: seconds.
+        keep_checkpoints: policies kept for good, spaced by frontier.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
     torch.set_num_threads(1)
@@ -121,6 +124,8 @@ def train(
     if state is not None:
         trainer.load_state_dict(state["trainer"])
         earlier = float(state["seconds"])
+
+    milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
 
     def save() -> None:
         whole = trainer.state_dict()
@@ -142,6 +147,9 @@ def train(
             ticked, steps = now, report.agent_steps
             for record in _records(trainer, report, earlier + now - began, rate):
                 write(record)
+            kept = milestones.save_if_due() if milestones is not None else None
+            if kept is not None:
+                write(kept)
             wanted = _reached(trainer, limits, now - began, stop)
             reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
             if reason is None and due:
@@ -176,7 +184,7 @@ def _journal(
 
         def write(record: Record) -> None:
             log.write(record)
-            if record["kind"] == "move":
+            if record["kind"] in ("move", "buckets", "remedy"):
                 display.move(record)
             elif record["kind"] == "update":
                 display.update(record)
