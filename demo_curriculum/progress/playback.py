@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -147,24 +148,32 @@ def follow_climb(run_dir: Path, *, console: Console | None = None, every: float 
     console = console or Console()
     tail = LogTail(run_dir / LOG)
     view: ClimbView | None = None
-    with Live(Text("waiting for the first update"), console=console, auto_refresh=False) as live:
-        while True:
+    seen = 0
+    live = Live(Text("waiting for the first update"), console=console, auto_refresh=False)
+    with live if console.is_terminal else nullcontext():
+        while view is None or not view.ended:
             fresh = tail.read()
             if view is None or fresh is None:
                 view = _current(run_dir)
-                fresh = []
-            latest = view.latest["update"] if view is not None and view.latest is not None else 0
-            new = [record for record in fresh if record.get("update", 0) > latest or record["kind"] == "end"]
-            for record in new:
-                assert view is not None
-                view.add(record)
-            if view is not None and console.is_terminal:
-                live.update(view, refresh=True)
-            elif view is not None and any(record["kind"] == "update" for record in new):
-                console.print(view.line(), soft_wrap=True, highlight=False, markup=False)
-            if view is not None and view.ended:
-                return
-            time.sleep(every)
+                if view is not None and view.latest is not None:
+                    seen = view.latest["update"]
+                    _show(view, console, live)
+            else:
+                # What was read with the whole log may be in the tail too.
+                new = [record for record in fresh if record.get("update", 0) > seen or record["kind"] == "end"]
+                for record in new:
+                    view.add(record)
+                if any(record["kind"] == "update" for record in new) or view.ended:
+                    _show(view, console, live)
+            if view is None or not view.ended:
+                time.sleep(every)
+
+
+def _show(view: ClimbView, console: Console, live: Live) -> None:
+    if console.is_terminal:
+        live.update(view, refresh=True)
+    else:
+        console.print(view.line(), soft_wrap=True, highlight=False, markup=False)
 
 
 def _current(run_dir: Path) -> ClimbView | None:

@@ -9,9 +9,8 @@ from rich.console import Console
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.progress import playback
-from demo_curriculum.progress.log import LogError
 from demo_curriculum.progress.keys import Keys
-from demo_curriculum.progress.log import LogTail, ProgressLog
+from demo_curriculum.progress.log import LogError, LogTail, ProgressLog
 from demo_curriculum.progress.playback import ClimbPlayer, follow_climb, play_climb
 from demo_curriculum.progress.story import run_record
 
@@ -127,11 +126,12 @@ def test_keys_are_read_from_a_terminal_which_is_put_back(terminal):
 
 def test_with_keys_the_replay_stays_until_q(climb, terminal):
     ours, theirs = terminal
-    os.write(ours, b"\x1b[F")
-    quits = threading.Timer(0.6, os.write, (ours, b"q"))
-    quits.start()
+    timers = [threading.Timer(0.4, os.write, (ours, b"\x1b[F")), threading.Timer(1.2, os.write, (ours, b"q"))]
+    for timer in timers:
+        timer.start()
     shown = played(climb, terminal=True, speed=1, keys=Keys(theirs))
-    quits.join()
+    for timer in timers:
+        timer.join()
     assert "at its end, 1 times as fast" in shown
     assert shown.count("at its end") > 2
 
