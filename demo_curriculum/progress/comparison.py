@@ -103,7 +103,7 @@ def compare_runs(runs: Sequence[tuple[str, Sequence[Record]]]) -> Comparison:
 
 
 def _settings(run: Record) -> dict[str, Any]:
-    config: dict[str, Any] = run.get("config", run["protocol"])
+    config: Any = run.get("config", run["protocol"])
     return {"rule": run["rule"], **{name: value for name, value in config.items() if name != "seed"}}
 
 
