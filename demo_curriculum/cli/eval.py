@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def main(
     episodes: int = 100,
     max_frames: int | None = None,
     seed: int = 12345,
+    film: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
     """Play episodes from the game's own reset and score them; actions are sampled from the policy.
@@ -33,6 +35,7 @@ def main(
         max_frames: demo steps (Atari: emulator frames) after which an episode is cut; by default twice the demo's
             length and 1,000 more, at most Atari's usual 108,000.
         seed: of the episodes.
+        film: a film (MP4) of the best episode, into this file.
         json_: print one JSON document and nothing else.
     """
     names = protocol.split(",")
@@ -44,7 +47,9 @@ def main(
     from rich.progress import Progress
     from rich.table import Table
 
-    from demo_curriculum.training.evaluate import PROTOCOLS, evaluate
+    from demo_curriculum.progress.film import ActionLog, film_episode
+    from demo_curriculum.progress.story import add_evaluation
+    from demo_curriculum.training.evaluate import BATCH, PROTOCOLS, evaluate
     from demo_curriculum.training.run import load_policy, simulator_for, stack_for
 
     torch.set_num_threads(1)
@@ -54,12 +59,18 @@ def main(
     frames = max_frames or min(2 * (demo["length"] + demo["offset"]) + 1000, ATARI_CAP)
     simulator = simulator_for(demo, config)
     results = {}
+    played: dict[str, list[ActionLog]] = {name: [] for name in names}
+
+    def simulator_of(name: str) -> ActionLog:
+        played[name].append(ActionLog(simulator_for(demo, config)))
+        return played[name][-1]
+
     with Progress(console=Console(stderr=True), transient=True, disable=json_) as progress:
         for name in names:
             task = progress.add_task(f"{name}: {episodes} episodes", total=episodes)
             results[name] = evaluate(
                 policy,
-                lambda: simulator_for(demo, config),
+                lambda name=name: simulator_of(name),  # type: ignore[misc]
                 protocol=PROTOCOLS[name],  # type: ignore[index]
                 episodes=episodes,
                 max_steps=max(frames // config.frame_skip, 1),
@@ -93,6 +104,18 @@ def main(
             for name, result in results.items()
         },
     }
+    for name, result in results.items():
+        record = {"update": update, "agent_steps": agent_steps, "protocol": name, "episodes": episodes, "seed": seed}
+        ties = {"mean": result.mean, "iqm": result.iqm, "ties": result.ties(target), "demo_score": target}
+        add_evaluation(run_dir, {**record, **ties, "best": float(result.scores.max()), "max_frames": frames})
+    if film is not None:
+        best = max(results, key=lambda name: results[name].scores.max())
+        episode = int(results[best].scores.argmax())
+        # Each simulator plays every BATCH-th episode.
+        actions = played[best][episode % BATCH].episodes[episode // BATCH]
+        about = f"best of {episodes} episodes, {best} protocol, policy after {agent_steps:,} agent steps"
+        film_episode(demo, simulator, actions, about, film)
+        print(f"wrote {film}", file=sys.stderr)
     if json_:
         print(json.dumps(document))
         return

@@ -30,6 +30,8 @@ COMMANDS = {
     "train": Command("train", "climb back through a demo; resumes the run it finds"),
     "eval": Command("eval", "play a run's policy from the game's own reset"),
     "replay": Command("replay", "show a run's climb again, in the terminal and as a picture"),
+    "export": Command("export", "a run for others: weights, results, model card"),
+    "compare": Command("compare", "agent steps of several runs to each reward of the demo"),
     "bench": Command("bench", "measure the speed of this machine"),
 }
 

@@ -32,10 +32,12 @@ class Task:
     config: TrainConfig
     limits: Limits
     checkpoint_every: float
+    keep_checkpoints: int
     tensorboard: bool
     workers: int
 
     def run(self) -> Reason:
+        from demo_curriculum.progress.story import keep_demo_file
         from demo_curriculum.progress.terminal import TrainingDisplay
         from demo_curriculum.store import read_demos
         from demo_curriculum.training import session
@@ -44,6 +46,8 @@ class Task:
         demos = read_demos(self.demo)
         ranks = Ranks.join()
         run, _ = ranks.from_first(lambda: session.open_run(self.run_dir, demos, self.config))
+        if ranks.first:
+            keep_demo_file(self.demo, self.run_dir)
         with TrainingDisplay(session.run_record(run)) if ranks.first else nullcontext() as display:
             reason = session.train(
                 self.run_dir,
@@ -54,6 +58,7 @@ class Task:
                 ranks=ranks,
                 workers=self.workers,
                 checkpoint_every=self.checkpoint_every,
+                keep_checkpoints=self.keep_checkpoints,
                 tensorboard=self.tensorboard,
             )
         ranks.close()
@@ -71,6 +76,7 @@ def main(
     time_limit: str | None = None,
     agent_steps: int | None = None,
     checkpoint_every: str = "60s",
+    keep_checkpoints: int = 20,
     tensorboard: bool = False,
 ) -> int:
     """Train a policy from the demos in a file; a run directory that holds a run is gone on with.
@@ -92,6 +98,7 @@ def main(
         time_limit: stop after this long, for instance 90s, 10m or 2h.
         agent_steps: stop after so many agent steps, counted over the whole run.
         checkpoint_every: time between checkpoints.
+        keep_checkpoints: policies kept for good along the climb, for films of it; spaced by frontier.
         tensorboard: also write TensorBoard events into the run directory.
     """
     limit = seconds_of(time_limit) if time_limit is not None else None
@@ -99,7 +106,16 @@ def main(
     from demo_curriculum.training.launch import cores, launch
     from demo_curriculum.training.session import Limits
 
-    task = Task(demo, run_dir, config, Limits(until_frontier, limit, agent_steps), every, tensorboard, workers)
+    task = Task(
+        demo,
+        run_dir,
+        config,
+        Limits(until_frontier, limit, agent_steps),
+        every,
+        keep_checkpoints,
+        tensorboard,
+        workers,
+    )
     if workers < 0:
         raise UsageError(f"--workers must be at least 0, is {workers}")
     if ranks is None and workers:
@@ -108,6 +124,8 @@ def main(
         ranks = next(size for size in range(cores(), 0, -1) if config.envs % size == 0)
     if ranks < 1:
         raise UsageError(f"--ranks must be at least 1, is {ranks}")
+    if keep_checkpoints < 0:
+        raise UsageError(f"--keep-checkpoints must not be negative, is {keep_checkpoints}")
     if "RANK" in os.environ:
         return 130 if task.run() == "interrupted" else 0
     reason = task.run() if ranks == 1 else launch(ranks, task.run)

@@ -1,30 +1,37 @@
 """The progress log: what a run decided and measured, one JSON object a line.
 
-Kinds of records, and what each must hold:
+Schema 1. Kinds of records, and what each must hold; readers pass over fields and kinds that they do not know:
 
-- ``run``, the first line: ``demos`` (each with env_id, length, offset, score, fingerprint and rewards as
-  [step, reward] pairs), ``protocol`` (sticky, frame_skip, observation, …), ``rule``, ``seed``, ``versions``.
-- ``update``, one per update of the policy: ``update``, ``agent_steps``, ``frames``, ``seconds``, ``steps_per_second``;
-  ``frontiers``, ``segments`` (a list of [begin, goal, frontier]), ``tie_rate``, ``reset_tie_rate`` and
-  ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset; ``metrics``, named like
-  TensorBoard's tags. Null stands for what is not known.
+- ``run``, the first line: ``schema``, ``demos`` (each with env_id, length, offset, score, fingerprint and rewards as
+  [step, reward] pairs), ``protocol`` (sticky, frame_skip, observation, …), ``rule``, ``seed``, ``config``,
+  ``versions`` (git revision included), ``started`` (UTC).
+- ``update``, one per update of the policy: ``update``, ``agent_steps``, ``frames``, ``seconds`` (trained so far),
+  ``steps_per_second``; ``frontiers``, ``segments`` (a list of [begin, goal, frontier]), ``tie_rate``,
+  ``reset_tie_rate`` and ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset;
+  ``metrics``, named like TensorBoard's tags. Null stands for what is not known.
 - ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance, retreat
   or merge), ``tie_rate``, ``trials``, ``goal``.
-- ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
-  (updates without progress).
 - ``buckets``: ``update``, ``demo``, ``width``, and ``tie_rate`` and ``trials`` of each bucket of starts; bucket i holds
   the starts i·width ≤ step < (i+1)·width.
+- ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
+  (updates without progress).
+- ``checkpoint`` kept for good: ``update``, ``agent_steps``, ``frontiers``.
 - ``end`` and ``resume``: ``update``, ``reason``.
+- ``eval``, in a log of its own beside this one (``evals.jsonl``), for each has one writer: ``update``, ``agent_steps``,
+  ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``.
 
-A line counts once its newline is written, so that a killed run leaves a readable log.
+A line counts once its newline is written, so that a killed run leaves a readable log. What cannot be read is left out
+and told: a log is worth reading for the rest of its story. Numbers that are not whole carry six digits.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +39,9 @@ from typing import Any
 from demo_curriculum.errors import DemoCurriculumError
 
 Record = dict[str, Any]
+Warn = Callable[[str], None]
 
+SCHEMA = 1
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "run": ("demos", "protocol", "rule", "seed"),
     "update": (
@@ -49,13 +58,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "metrics",
     ),
     "move": ("update", "agent_steps", "demo", "before", "after", "reason"),
-    "remedy": ("update", "agent_steps", "remedy", "left", "still"),
     "buckets": ("update", "demo", "width", "tie_rate"),
+    "remedy": ("update",),
+    "checkpoint": ("update", "agent_steps", "frontiers"),
+    "eval": ("update", "agent_steps", "protocol", "episodes", "mean", "ties"),
     "resume": ("update", "reason"),
     "end": ("update", "reason"),
 }
 DEMO_FIELDS = ("env_id", "length", "offset", "score", "rewards")
 WALL_CLOCK = frozenset({"started", "seconds", "steps_per_second"})
+THINNED = {b'{"kind":"upd': "update", b'{"kind":"buc': "buckets"}
+"""How the lines begin of which a view needs only so many; a look at each of a million lines has to be cheap."""
+BEGINNING = 12
+TOLD = 3
+"""Lines named in a warning; of more, how many."""
+CHUNK = 1 << 16
 
 
 class LogError(DemoCurriculumError):
@@ -70,11 +87,10 @@ class ProgressLog:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab+")
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        self._file.truncate(_whole_lines(self._file))
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends one record; NaN and infinities, which JSON does not have, become null.
+        """Appends one record, its kind first; NaN and infinities, which JSON does not have, become null.
 
         Raises:
             OSError: the disk is full, or gone.
@@ -94,27 +110,79 @@ class ProgressLog:
         self.close()
 
 
-def read_log(path: Path) -> list[Record]:
-    """All records of a progress log but a torn last line.
+def read_log(path: Path, warn: Warn = lambda text: None, *, most: int | None = None) -> list[Record]:
+    """All records of a progress log that can be read, in order.
+
+    Args:
+        warn: told, once for each sort, of what was left out: damaged lines, a last line cut short, unknown kinds.
+        most: of update records, and of the moments at which buckets were logged, only so many are read, evenly spread
+            with the first and the last among them; a log of a million lines then takes seconds.
 
     Raises:
-        LogError: there is no such file, or a line is not a record.
+        LogError: there is no such file, or it was written by a newer version.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        with path.open("rb") as file:
+            strides = _strides(file, most) if most is not None else None
+            file.seek(0)
+            chosen = _choose(file, strides) if strides is not None else enumerate(file, 1)
+            return list(_readable(chosen, path, warn))
     except OSError as error:
         raise LogError(f"{path}: cannot read the progress log: {error.strerror}") from error
-    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+class LogTail:
+    """What is appended to a progress log from now on.
+
+    Args:
+        path: the log; it may not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._place = self._identity()
+
+    def _identity(self) -> tuple[int, int]:
+        """The file's number, which changes when it is written anew, and its size."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return 0, 0
+        return status.st_ino, status.st_size
+
+    def read(self) -> list[Record] | None:
+        """The records written since the last call; None where the log was written anew and has to be read again."""
+        inode, size = self._identity()
+        if inode != self._place[0] or size < self._place[1]:
+            self._place = inode, size
+            return None
+        with self._path.open("rb") if inode else io.BytesIO() as file:
+            file.seek(self._place[1])
+            whole, newline, _ = file.read(size - self._place[1]).rpartition(b"\n")
+        self._place = inode, self._place[1] + len(whole) + len(newline)
+        lines = (whole + newline).splitlines(keepends=True)
+        return list(_readable(enumerate(lines, 1), self._path, lambda text: None))
 
 
 def truncate_after(path: Path, update: int) -> None:
-    """Takes out everything that came after update number ``update``, for a run that goes on from a checkpoint.
+    """Takes out everything from the first record on that came after update number ``update``, for a run that goes on
+    from a checkpoint; what comes before stays as it is, damaged lines too.
 
     Raises:
-        LogError: the log cannot be read; it then stays as it is.
+        LogError: there is no such log.
     """
-    kept = [record for record in read_log(path) if record.get("update", 0) <= update]
-    write_atomically(path, b"".join(_line(record) for record in kept))
+    kept = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n") or _update_of(line) > update:
+                    break
+                kept += len(line)
+            file.seek(0)
+            before = file.read(kept)
+    except OSError as error:
+        raise LogError(f"{path}: cannot read the progress log: {error.strerror}") from error
+    write_atomically(path, before)
 
 
 def comparable(records: Iterable[Mapping[str, Any]]) -> list[Record]:
@@ -159,22 +227,101 @@ def _plain(value: Any) -> Any:
         return [_plain(entry) for entry in value]
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
         return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return value if value.is_integer() else float(f"{value:.6g}")
     return value
 
 
-def _parse(line: bytes, where: str) -> Record:
+def _whole_lines(file: Any) -> int:
+    """Bytes up to and with the last newline of a seekable binary file."""
+    end: int = file.seek(0, os.SEEK_END)
+    while end > 0:
+        begin = max(end - CHUNK, 0)
+        file.seek(begin)
+        newline = file.read(end - begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + int(newline) + 1
+        end = begin
+    return 0
+
+
+def _update_of(line: bytes) -> float:
     try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise LogError(f"{where}: not JSON ({error}); the progress log was changed or damaged") from error
-    kind = record.get("kind") if isinstance(record, dict) else None
-    if not isinstance(kind, str) or kind not in FIELDS:
-        raise LogError(f"{where}: {kind!r} is no kind of record; is this a progress log?")
+        return float(json.loads(line).get("update", 0))
+    except (ValueError, AttributeError, TypeError):
+        return 0.0
+
+
+def _strides(lines: Iterable[bytes], most: int) -> dict[str, tuple[int, int]]:
+    """For each thinned kind, which moments to keep: every so many-th, and the last.
+
+    Buckets of several demos that are logged together are one moment: thinned apart, some demo would lose them all.
+    """
+    counts = dict.fromkeys(THINNED.values(), 0)
+    before = None
+    for line in lines:
+        kind = THINNED.get(line[:BEGINNING])
+        if kind is not None and not (kind == before == "buckets"):
+            counts[kind] += 1
+        before = kind
+    return {kind: (max(-(-count // most), 1), count) for kind, count in counts.items()}
+
+
+def _choose(lines: Iterable[bytes], strides: Mapping[str, tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    moments = dict.fromkeys(strides, 0)
+    before = None
+    for number, line in enumerate(lines, 1):
+        kind = THINNED.get(line[:BEGINNING])
+        if kind is not None:
+            if not (kind == before == "buckets"):
+                moments[kind] += 1
+            stride, last = strides[kind]
+            # The log may have grown since it was counted, by few lines.
+            wanted = (moments[kind] - 1) % stride == 0 or moments[kind] >= last
+        before = kind
+        if kind is None or wanted:
+            yield number, line
+
+
+def _readable(lines: Iterable[tuple[int, bytes]], path: Path, warn: Warn) -> Iterator[Record]:
+    damaged: list[str] = []
+    unknown: Counter[str] = Counter()
+    for number, line in lines:
+        if not line.endswith(b"\n"):
+            warn(f"{path}: line {number}, the last, was cut short")
+            break
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            damaged.append(f"line {number} is not JSON")
+            continue
+        kind = record.get("kind") if isinstance(record, dict) else None
+        if not isinstance(kind, str):
+            damaged.append(f"line {number} is no record")
+        elif kind not in FIELDS:
+            unknown[kind] += 1
+        elif missing := _missing(record, kind):
+            damaged.append(f"line {number}: the {kind} record lacks {', '.join(missing)}")
+        elif kind == "run" and record.get("schema", SCHEMA) != SCHEMA:
+            raise LogError(
+                f"{path}: written in schema {record['schema']}, this version reads {SCHEMA}; "
+                "read it with the version that wrote it"
+            )
+        else:
+            yield record
+    if damaged:
+        more = [f"and {len(damaged) - TOLD} more"] if len(damaged) > TOLD else []
+        warn(f"{path}: damaged lines were left out: {'; '.join([*damaged[:TOLD], *more])}")
+    if unknown:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in unknown.items())
+        warn(f"{path}: records of kinds that this version does not know were left out: {kinds}")
+
+
+def _missing(record: Record, kind: str) -> list[str]:
     missing = [name for name in FIELDS[kind] if name not in record]
-    if kind == "run":
-        missing += [f"a demo's {name}" for demo in record.get("demos", []) for name in DEMO_FIELDS if name not in demo]
-    if missing:
-        raise LogError(f"{where}: the {kind} record lacks {', '.join(missing)}")
-    return dict(record)
+    if kind == "run" and not missing:
+        demos = record["demos"] if isinstance(record["demos"], list) else [{}]
+        missing += [f"a demo's {name}" for demo in demos for name in DEMO_FIELDS if name not in demo]
+    return missing

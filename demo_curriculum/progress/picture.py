@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.progress.log import Record
-from demo_curriculum.progress.playback import run_record
+from demo_curriculum.progress.story import run_record
 from demo_curriculum.progress.view import duration, headline, protocol
 
 if TYPE_CHECKING:

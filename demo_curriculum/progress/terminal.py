@@ -53,7 +53,7 @@ class TrainingDisplay:
         self._draw()
 
     def event(self, record: Record) -> None:
-        """Takes in a ``move`` or a ``remedy`` record; it shows with the next update."""
+        """Takes in a ``move``, ``buckets`` or ``remedy`` record; it shows with the next update."""
         self._view.add(record)
 
     def message(self, text: str) -> None:

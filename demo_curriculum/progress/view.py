@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -14,6 +15,8 @@ from rich.text import Text
 from demo_curriculum.progress.log import Record
 
 UNKNOWN = "–"
+HEAT = (("·", "#7a3b8f"), ("░", "#3b6fb0"), ("▒", "#21918c"), ("▓", "#5ec962"), ("█", "#fde725"))
+"""Characters and colours for tie rates from 0 to 1; either alone says it."""
 SPEED_WINDOW = 120.0
 """Seconds of training from which the frontier's recent speed is taken."""
 
@@ -46,6 +49,16 @@ def protocol(run: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def describe_remedy(record: Mapping[str, Any]) -> str:
+    """``remedy: bonus up, left 40, still 80``: its name, then all that the record tells of it."""
+    told = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in record.items()
+        if name not in ("kind", "update", "agent_steps", "seconds", "remedy") and value is not None
+    ]
+    return ", ".join([f"remedy: {record.get('remedy', 'unnamed')}", *told])
+
+
 def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: int) -> Text:
     """The demo from its beginning to its end, ``width`` characters: rewards, frontiers, what lies behind each.
 
@@ -75,6 +88,26 @@ def segments_of(update: Mapping[str, Any], demos: Sequence[Mapping[str, Any]]) -
     return update.get("segments", whole)  # type: ignore[no-any-return]
 
 
+def heat_strip(demo: Mapping[str, Any], buckets: Mapping[str, Any], width: int) -> Text:
+    """How often the starts under each character of ``demo_bar`` tie, fuller and brighter for more; blank if unknown.
+
+    Args:
+        buckets: a ``buckets`` record.
+    """
+    rates, size = buckets["tie_rate"], buckets["width"]
+    strip = Text()
+    for cell in range(width):
+        begin, end = cell * demo["length"] / width, (cell + 1) * demo["length"] / width
+        inside = rates[int(begin / size) : max(math.ceil(end / size), int(begin / size) + 1)]
+        known = [rate for rate in inside if rate is not None]
+        if not known:
+            strip.append(" ")
+            continue
+        level = min(int(sum(known) / len(known) * len(HEAT)), len(HEAT) - 1)
+        strip.append(HEAT[level][0], style=HEAT[level][1])
+    return strip
+
+
 class ClimbView:
     """The state of a climb as its records tell it; rich can print it.
 
@@ -86,11 +119,14 @@ class ClimbView:
     def __init__(self, run: Mapping[str, Any], *, kept_events: int = 6) -> None:
         self.run = run
         self.latest: Record | None = None
+        self.ended = False
+        self._buckets: dict[int, Record] = {}
         self._events: deque[Text] = deque(maxlen=kept_events)
         self._recent: deque[tuple[float, float]] = deque()
 
     def add(self, record: Record) -> None:
         """Takes in the next record; kinds that change nothing visible are passed over."""
+        self.ended = record["kind"] == "end" or (self.ended and record["kind"] not in ("resume", "update"))
         if record["kind"] == "update":
             # Most updates see no episode end that began at the reset; the last known score stays on show.
             shown = None if self.latest is None else self.latest["score"]
@@ -102,9 +138,10 @@ class ClimbView:
                 self._recent.popleft()
         elif record["kind"] == "move":
             self._events.append(self._move(record))
+        elif record["kind"] == "buckets":
+            self._buckets[record["demo"]] = record
         elif record["kind"] == "remedy":
-            stood = f"no progress for {record['still']:,} updates, {record['left']:,} left"
-            self.message(f"update {record['update']:,}: {stood}: {record['remedy']}")
+            self._events.append(Text(f"update {record['update']:,}: {describe_remedy(record)}", style="magenta"))
         elif record["kind"] in ("resume", "end"):
             self.message(f"{record['kind']}: {record['reason']}")
 
@@ -144,7 +181,11 @@ class ClimbView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(headline(self.run), style="bold")
         yield Text(protocol(self.run), style="dim")
-        yield from self.bars(min(options.max_width, 100))
+        width = min(options.max_width, 100)
+        for index, bar in enumerate(self.bars(width)):
+            yield bar
+            if index in self._buckets:
+                yield heat_strip(self.run["demos"][index], self._buckets[index], width)
         yield self._figures()
         yield from self._events
 

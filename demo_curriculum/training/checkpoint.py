@@ -29,8 +29,8 @@ class CheckpointError(DemoCurriculumError):
     """A checkpoint that is torn, corrupt, or of something else."""
 
 
-def save_checkpoint(folder: Path, update: int, state: dict[str, Any]) -> Path:
-    """Writes ``state`` as ``folder/<update>`` and removes all but the newest two.
+def save_checkpoint(folder: Path, update: int, state: dict[str, Any], *, kept: int | None = KEPT) -> Path:
+    """Writes ``state`` as ``folder/<update>`` and removes all but the newest ``kept``, or none.
 
     ``state`` may nest dicts (string or integer keys), lists, tensors, arrays, bytes and JSON values.
     """
@@ -56,7 +56,7 @@ def save_checkpoint(folder: Path, update: int, state: dict[str, Any]) -> Path:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in checkpoints(folder)[:-KEPT]:
+    for old in checkpoints(folder)[:-kept] if kept is not None else []:
         shutil.rmtree(old, ignore_errors=True)
     return final
 

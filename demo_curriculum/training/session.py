@@ -17,10 +17,11 @@ import torch
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import ProgressLog, Record, truncate_after
+from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_after
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
 from demo_curriculum.training.trainer import Trainer, UpdateReport
@@ -100,6 +101,7 @@ def train(
     ranks: Ranks,
     workers: int = 0,
     checkpoint_every: float = 60.0,
+    keep_checkpoints: int = 20,
     tensorboard: bool = False,
 ) -> Reason:
     """Trains until a limit is met or SIGINT or SIGTERM arrives, and saves; returns why it stopped.
@@ -112,6 +114,7 @@ def train(
         ranks: the processes that train together, this one among them.
         workers: processes of each rank that its simulators live in; 0 for the rank's own.
         checkpoint_every: seconds.
+        keep_checkpoints: policies kept for good, spaced by frontier.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
     torch.set_num_threads(1)
@@ -123,6 +126,8 @@ def train(
     if state is not None:
         trainer.load_state_dict(state["trainer"])
         earlier = float(state["seconds"])
+
+    milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
 
     def save() -> None:
         whole = trainer.state_dict()
@@ -144,6 +149,9 @@ def train(
             ticked, steps = now, report.agent_steps
             for record in _records(run, trainer, report, earlier + now - began, rate):
                 write(record)
+            kept = milestones.save_if_due() if milestones is not None else None
+            if kept is not None:
+                write(kept)
             wanted = _reached(trainer, limits, now - began, stop)
             reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
             if reason is None and due:
@@ -178,7 +186,7 @@ def _journal(
 
         def write(record: Record) -> None:
             log.write(record)
-            if record["kind"] in ("move", "remedy"):
+            if record["kind"] in ("move", "buckets", "remedy"):
                 display.event(record)
             elif record["kind"] == "update":
                 display.update(record)
@@ -198,6 +206,7 @@ def run_record(run: Run) -> Record:
     config = run.config
     return {
         "kind": "run",
+        "schema": SCHEMA,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "demos": run.demos,
         "protocol": {
@@ -211,6 +220,7 @@ def run_record(run: Run) -> Record:
         },
         "rule": config.rule,
         "seed": config.seed,
+        "config": config.to_json(),
         "versions": run.versions,
     }
 

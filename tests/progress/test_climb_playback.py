@@ -1,12 +1,18 @@
 import io
+import json
+import os
+import threading
+import time
 
 import pytest
 from rich.console import Console
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.progress import playback
-from demo_curriculum.progress.log import LogError
-from demo_curriculum.progress.playback import play_climb, run_record
+from demo_curriculum.progress.keys import Keys
+from demo_curriculum.progress.log import LogError, LogTail, ProgressLog
+from demo_curriculum.progress.playback import ClimbPlayer, follow_climb, play_climb
+from demo_curriculum.progress.story import run_record
 
 
 @pytest.fixture
@@ -64,3 +70,100 @@ def test_a_speed_must_be_above_zero(climb, speed):
 def test_a_log_with_nothing_to_show_says_why(climb, change, says):
     with pytest.raises(LogError, match=says):
         run_record(change(climb))
+
+
+def frontier(player):
+    return player.view.latest["frontiers"][0] if player.view.latest else None
+
+
+def test_keys_steer_the_replay(climb):
+    player = ClimbPlayer(climb)
+    # Two minutes of training in ten seconds; twenty jumps from end to end.
+    assert (player.speed, player.moment, frontier(player)) == (12.0, 0.0, None)
+    player.press("right")
+    assert player.moment == 6.0 and player.view.latest["update"] == 3
+    player.press("end")
+    assert player.ended and player.view.ended and frontier(player) == 0
+    player.press("left")
+    assert player.view.latest["update"] == 57 and not player.view.ended
+    player.press("home")
+    assert frontier(player) is None
+    player.press("up")
+    player.press("up")
+    player.press("down")
+    assert player.speed == 24.0
+    player.press("space")
+    assert player.paused
+    player.press("end")
+    player.press("space")
+    assert (player.moment, player.paused) == (0.0, False)
+    player.press("F13")
+    assert not player.quit
+    player.press("q")
+    assert player.quit
+
+
+@pytest.fixture
+def terminal():
+    ours, theirs = os.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_keys_are_read_from_a_terminal_which_is_put_back(terminal):
+    import termios
+
+    ours, theirs = terminal
+    before = termios.tcgetattr(theirs)
+    with Keys(theirs) as keys:
+        assert keys.read() == []
+        os.write(ours, b" \x1b[C?\x1b[5~q")
+        time.sleep(0.05)
+        assert keys.read() == ["space", "right", "q"]
+    assert termios.tcgetattr(theirs) == before
+
+
+def test_with_keys_the_replay_stays_until_q(climb, terminal):
+    ours, theirs = terminal
+    timers = [threading.Timer(0.4, os.write, (ours, b"\x1b[F")), threading.Timer(1.2, os.write, (ours, b"q"))]
+    for timer in timers:
+        timer.start()
+    shown = played(climb, terminal=True, speed=1, keys=Keys(theirs))
+    for timer in timers:
+        timer.join()
+    assert "at its end, 1 times as fast" in shown
+    assert shown.count("at its end") > 2
+
+
+def test_the_tail_gives_whole_new_lines_and_notices_a_new_log(tmp_path, climb):
+    path = tmp_path / "progress.jsonl"
+    tail = LogTail(path)
+    assert tail.read() == []
+    with ProgressLog(path) as log:
+        log.write(climb[0])
+        assert tail.read() is None
+        log.write(climb[1])
+        with path.open("ab") as torn:
+            torn.write(b'{"kind":')
+        assert tail.read() == [json.loads(json.dumps(climb[1]))]
+        with path.open("ab") as torn:
+            torn.write(b'"end","update":1,"reason":"x"}\n')
+        assert [record["kind"] for record in tail.read()] == ["end"]
+    path.write_bytes(b"")
+    assert tail.read() is None
+
+
+def test_a_live_run_is_followed_from_before_its_first_update_to_its_end(tmp_path, climb):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=False, width=200)
+    follower = threading.Thread(target=follow_climb, args=(tmp_path,), kwargs={"console": console, "every": 0.02})
+    follower.start()
+    with ProgressLog(tmp_path / "progress.jsonl") as log:
+        for record in climb:
+            log.write(record)
+            time.sleep(0.005)
+    follower.join(20)
+    assert not follower.is_alive()
+    assert "frontier 0 of 380" in screen.getvalue().splitlines()[-1]
+    assert len(screen.getvalue().splitlines()) > 5

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo_curriculum.progress.log import LogError, ProgressLog, comparable, read_log, truncate_after, write_atomically
+from demo_curriculum.progress.log import (
+    FIELDS,
+    LogError,
+    ProgressLog,
+    comparable,
+    read_log,
+    truncate_after,
+    write_atomically,
+)
 
 
 def move(update):
@@ -62,17 +70,67 @@ def test_a_log_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "line 2: not JSON"),
-        ("[1]", "line 2: None is no kind of record"),
-        ('{"kind":"party"}', "line 2: 'party' is no kind of record"),
+        ("{", "line 2 is not JSON"),
+        ("[1]", "line 2 is no record"),
+        ("[" * 100_000, "line 2 is not JSON"),
+        ('{"kind":7}', "line 2 is no record"),
         ('{"kind":"end","update":1}', "line 2: the end record lacks reason"),
-        ("\xff", "line 2: not JSON"),
+        ("\xff", "line 2 is not JSON"),
+        ('{"kind":"party"}', "party (1)"),
     ],
 )
-def test_a_bad_line_in_the_middle_is_an_error_with_its_number(path, line, says):
+def test_a_bad_line_is_left_out_and_told(path, line, says):
     path.write_bytes(f"{json.dumps(move(1))}\n{line}\n{json.dumps(move(2))}\n".encode("latin-1"))
-    with pytest.raises(LogError, match=says):
+    told = []
+    assert read_log(path, told.append) == [move(1), move(2)]
+    assert len(told) == 1 and str(path) in told[0] and says in told[0]
+
+
+def test_many_bad_lines_are_one_note(path):
+    path.write_text("nonsense\n" * 50 + json.dumps(move(1)) + "\n" + json.dumps(move(2))[:30])
+    told = []
+    assert read_log(path, told.append) == [move(1)]
+    assert told == [
+        f"{path}: line 52, the last, was cut short",
+        f"{path}: damaged lines were left out: line 1 is not JSON; line 2 is not JSON; line 3 is not JSON; and 47 more",
+    ]
+
+
+def test_fields_of_a_later_version_are_read_past_but_a_later_schema_is_refused(path):
+    run = {"kind": "run", "demos": [], "protocol": {}, "rule": "adaptive", "seed": 0, "mood": "good"}
+    path.write_text(json.dumps(run) + "\n")
+    assert read_log(path) == [run]
+    path.write_text(json.dumps({**run, "schema": 2}) + "\n")
+    with pytest.raises(LogError, match="schema 2, this version reads 1"):
         read_log(path)
+
+
+def test_thinned_reading_keeps_first_last_moves_and_whole_moments(path):
+    with ProgressLog(path) as log:
+        for update in range(1, 101):
+            log.write({"kind": "update", **dict.fromkeys(FIELDS["update"], 0), "update": update})
+            if update % 10 == 0:
+                log.write(move(update))
+                for demo in (0, 1):
+                    log.write({"kind": "buckets", "update": update, "demo": demo, "width": 9, "tie_rate": []})
+    records = read_log(path, most=4)
+    of = {kind: [r["update"] for r in records if r["kind"] == kind] for kind in ("update", "move", "buckets")}
+    assert of["update"] == [1, 26, 51, 76, 100]
+    assert of["move"] == list(range(10, 101, 10))
+    # Ten moments of two demos each: every third, and the last.
+    assert of["buckets"] == [10, 10, 40, 40, 70, 70, 100, 100]
+    assert len(read_log(path, most=100)) == len(read_log(path)) == 130
+
+
+def test_whole_numbers_stay_whole_and_others_carry_six_digits(path):
+    with ProgressLog(path) as log:
+        log.write({**move(1), "tie_rate": 1 / 3, "score": 1234567.0, "trials": 12345678})
+    assert read_log(path)[0] | {"score": 1234567.0} == {
+        **move(1),
+        "tie_rate": 0.333333,
+        "score": 1234567.0,
+        "trials": 12345678,
+    }
 
 
 def test_a_missing_log_is_an_error_with_its_path(path):
@@ -90,11 +148,11 @@ def test_truncate_keeps_everything_up_to_the_update(path):
     assert read_log(path) == [run, move(1), move(2), end(2)]
 
 
-def test_truncate_leaves_a_log_it_cannot_read(path):
-    path.write_text("not a log\n")
-    with pytest.raises(LogError):
-        truncate_after(path, 1)
-    assert path.read_text() == "not a log\n"
+def test_truncate_keeps_what_it_cannot_read_but_nothing_after_the_update(path):
+    kept = b'not a record\n{"kind":"party","update":1}\n'
+    path.write_bytes(kept + json.dumps(move(3)).encode() + b"\n" + json.dumps(move(1)).encode() + b"\n")
+    truncate_after(path, 2)
+    assert path.read_bytes() == kept
 
 
 def test_interrupted_and_resumed_compares_equal_to_uninterrupted():

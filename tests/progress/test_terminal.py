@@ -14,7 +14,7 @@ def show(climb, *, terminal):
             if record["kind"] == "update":
                 display.update(record)
             elif record["kind"] == "move":
-                display.move(record)
+                display.event(record)
     return screen.getvalue()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from demo_curriculum.progress.view import ClimbView, demo_bar
+from demo_curriculum.progress.view import ClimbView, demo_bar, describe_remedy, heat_strip
 
 DEMO = {"length": 100, "offset": 0, "rewards": [[10, 100.0], [99, -5.0]]}
 
@@ -69,3 +69,17 @@ def test_line_says_where_the_climb_stands(climb):
     assert view.line() == (
         "0:02:00  245,760 agent steps  2,048/s  frontier 0 of 380  ties 25 %  from reset 50 %  score 400.0  ETA 0:00:00"
     )
+
+
+def test_heat_strip_is_the_mean_of_the_buckets_under_each_character():
+    # Ten characters of ten steps, buckets of twenty: two characters each; the last bucket ends early.
+    buckets = {"width": 20, "tie_rate": [None, 0.0, 0.5, 0.79, 1.0]}
+    assert heat_strip(DEMO, buckets, 10).plain == "  ··▒▒▓▓██"
+    # Two characters of fifty steps: of the first, only the known buckets count.
+    assert heat_strip(DEMO, buckets, 2).plain == "░▓"
+
+
+def test_a_remedy_tells_all_that_its_record_holds():
+    record = {"kind": "remedy", "update": 3, "agent_steps": 9, "remedy": "entropy", "new_weight": 0.03, "demo": None}
+    assert describe_remedy(record) == "remedy: entropy, new weight 0.03"
+    assert describe_remedy({"kind": "remedy", "update": 3}) == "remedy: unnamed"

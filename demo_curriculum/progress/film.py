@@ -1,0 +1,224 @@
+"""A climb as a film: the policy of each moment plays from the frontier of that moment, beside the demonstrator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from demo_curriculum.demo import Demo, Start
+from demo_curriculum.envs import DemoStart, SimulatorEnv
+from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.progress.video import FRAMES_A_PICTURE, GOOD, INK, LOSS, FilmWriter, Panel
+from demo_curriculum.simulators.playback import replay_demo
+from demo_curriculum.simulators.protocol import Simulator
+from demo_curriculum.training.milestones import Milestone, read_milestones
+from demo_curriculum.training.policy import Policy
+from demo_curriculum.training.run import Run, build_policy, simulator_for, stack_for
+
+ATTEMPTS = 20
+SECONDS_A_SCENE = 12
+HELD = 24
+"""Pictures for which the end of a scene stands still."""
+ENDINGS = {
+    "tie": "tied the demonstrator",
+    "life": "lost a life",
+    "lag": "fell too far behind",
+    "terminated": "the game ended",
+}
+
+
+@dataclass
+class ActionLog:
+    """A simulator that notes what is played on it, so that an episode can be seen again exactly.
+
+    Attributes:
+        played: the actions since the latest reset or restore, and those of the episodes before.
+    """
+
+    simulator: Simulator
+    episodes: list[list[int]] = field(default_factory=list)
+
+    def reset(self) -> None:
+        self.simulator.reset()
+        self.episodes.append([])
+
+    def restore(self, data: bytes) -> None:
+        self.simulator.restore(data)
+        self.episodes.append([])
+
+    def play(self, actions: Sequence[int]) -> float:
+        self.episodes[-1].extend(actions)
+        return self.simulator.play(actions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.simulator, name)
+
+
+class Scene(NamedTuple):
+    """One episode from a start: the actions that were played from there, how it ended, which attempt of how many."""
+
+    start: int
+    actions: list[int]
+    score: float
+    tied: bool
+    ending: str
+    attempts: int
+
+
+def film_climb(
+    run_dir: Path, demos: Sequence[Demo], path: Path, on_scene: Callable[[int, int], None] | None = None
+) -> int:
+    """Films the climb through a run's first demo into ``path``, one scene for each policy kept; returns the scenes.
+
+    Each policy plays, as in training, until it ties; the first of ``ATTEMPTS`` episodes that does is shown, or else
+    the one with the highest score, and the film says so.
+
+    Args:
+        on_scene: called with the scenes done and all there are.
+
+    Raises:
+        DemoCurriculumError: no policy was kept along the climb, or a library is missing.
+    """
+    run = Run.read(run_dir)
+    milestones = read_milestones(run_dir)
+    if not milestones:
+        raise DemoCurriculumError(
+            f"{run_dir} kept no policies along the climb, so it cannot be filmed; train with --keep-checkpoints 20"
+        )
+    described = run.demos[0]
+    demo = replay_demo(simulator_for(described, run.config), demos[0]).replayed
+    panel = Panel(
+        described, f"{run.env_id}: the climb back through one demonstration", ("the agent", "the demonstrator")
+    )
+    with FilmWriter(path) as film:
+        for number, milestone in enumerate(milestones):
+            scene = _play(run, demo, milestone)
+            about = f"frontier {milestone.frontiers[0]:,} after {milestone.agent_steps:,} agent steps; {_chosen(scene)}"
+            _film_scene(film, panel, run, demo, scene, about)
+            if on_scene is not None:
+                on_scene(number + 1, len(milestones))
+    return len(milestones)
+
+
+def _chosen(scene: Scene) -> str:
+    if scene.tied:
+        return f"attempt {scene.attempts} ties" if scene.attempts > 1 else "the first attempt ties"
+    return f"the best of {scene.attempts} attempts"
+
+
+def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
+    config = run.config
+    log = ActionLog(simulator_for(run.demos[0], config))
+    policy = build_policy(run, log.simulator)
+    policy.load_state_dict(milestone.policy)
+    step = milestone.frontiers[0]
+    env = DemoStart(
+        SimulatorEnv(
+            log,
+            frame_skip=config.frame_skip,
+            sticky=config.sticky,
+            stack=stack_for(log.simulator, config),
+        ),
+        [demo],
+        lambda rng: Start(0, step, len(demo)),
+        lag=config.lag,
+        tail=config.tail,
+        end_on_life_loss=config.end_on_life_loss,
+    )
+    scenes = []
+    generator = torch.Generator().manual_seed(milestone.update)
+    for attempt in range(1, ATTEMPTS + 1):
+        scene = _episode(env, policy, log, generator, attempt, seed=milestone.update if attempt == 1 else None)
+        scenes.append(scene)
+        if scene.tied:
+            return scene
+    best = max(scenes, key=lambda scene: (scene.score, len(scene.actions)))
+    return best._replace(attempts=ATTEMPTS)
+
+
+def _episode(
+    env: DemoStart, policy: Policy, log: ActionLog, generator: torch.Generator, attempt: int, *, seed: int | None
+) -> Scene:
+    observation, info = env.reset(seed=seed)
+    start = info["demo_start"].step
+    # The demo's own actions up to the start are not the agent's.
+    log.episodes.append([])
+    over = False
+    while not over:
+        action = policy.act(torch.from_numpy(observation[None]), generator).action[0]
+        observation, _, terminated, truncated, info = env.step(int(action))
+        over = terminated or truncated
+    outcome = info["demo_start"]
+    return Scene(start, log.episodes[-1], outcome.score, outcome.tied, outcome.ending, attempt)
+
+
+def _film_scene(film: FilmWriter, panel: Panel, run: Run, demo: Demo, scene: Scene, about: str) -> None:
+    """Plays the agent's actions and the demonstrator's from the same state, in step."""
+    described, config = run.demos[0], run.config
+    agent, demonstrator = simulator_for(described, config), simulator_for(described, config)
+    for simulator in (agent, demonstrator):
+        begin_at(simulator, demo, scene.start)
+    before = float(demo.returns[max(scene.start, 0)])
+    scores = [before, before]
+    theirs = demo.actions.tolist()[max(scene.start, 0) :]
+    cut = SECONDS_A_SCENE * 60
+    for frame in range(min(len(scene.actions), cut)):
+        scores[0] += agent.play([scene.actions[frame]])
+        if frame < len(theirs):
+            scores[1] += demonstrator.play([theirs[frame]])
+        last = frame == min(len(scene.actions), cut) - 1
+        if frame % FRAMES_A_PICTURE and not last:
+            continue
+        verdict = ("", INK)
+        if last:
+            known = ENDINGS.get(scene.ending, scene.ending) if len(scene.actions) <= cut else "goes on"
+            known = ENDINGS["tie"] if scene.tied and len(scene.actions) <= cut else known
+            verdict = (f"  {known}", GOOD if scene.tied else LOSS)
+        captions = [
+            (f"{scores[0]:,.0f} points{verdict[0]}", verdict[1]),
+            (f"{scores[1]:,.0f} points" + ("  the demo ends" if frame >= len(theirs) else ""), INK),
+        ]
+        picture = panel.draw(
+            [agent.render(), demonstrator.render()],
+            about,
+            captions,
+            frontier=scene.start,
+            position=scene.start + frame,
+        )
+        for _ in range(1 + HELD * last):
+            film.add(picture)
+
+
+def begin_at(simulator: Simulator, demo: Demo, step: int) -> None:
+    """Puts a simulator where the demo is before ``step``, by playing from the snapshot before it."""
+    snapshot = demo.snapshot_before(max(step - 1, 0))
+    if snapshot is None or (step <= 0 and demo.offset == 0):
+        simulator.reset()
+        begin = 0
+    else:
+        simulator.restore(snapshot.data)
+        begin = snapshot.step
+    simulator.play(demo.actions[begin : max(step, 0)].tolist())
+
+
+def film_episode(
+    described: dict[str, Any], simulator: Simulator, actions: Sequence[int], about: str, path: Path
+) -> None:
+    """Films one episode from the game's own reset, given all that was played in it."""
+    panel = Panel(described, f"{described['env_id']} from its own reset", ("the agent",))
+    simulator.reset()
+    score = 0.0
+    with FilmWriter(path) as film:
+        for frame, action in enumerate(actions):
+            score += simulator.play([action])
+            last = frame == len(actions) - 1
+            if frame % FRAMES_A_PICTURE and not last:
+                continue
+            caption = (f"{score:,.0f} points, {frame + 1:,} frames", GOOD if score >= described["score"] else INK)
+            picture = panel.draw([simulator.render()], about, [caption], frontier=None, position=None)
+            for _ in range(1 + HELD * last):
+                film.add(picture)

@@ -1,0 +1,82 @@
+"""Policies kept for good along a climb, so that it can be watched afterwards.
+
+``R/milestones/00000042`` is a checkpoint that holds the policy alone: its weights, and where the climb stood.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from demo_curriculum.progress.log import Record
+from demo_curriculum.training.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
+from demo_curriculum.training.trainer import Trainer
+
+MILESTONES = "milestones"
+
+
+class Milestone(NamedTuple):
+    """The policy's ``state_dict`` after update number ``update``, each demo's frontier and what was left then."""
+
+    update: int
+    agent_steps: int
+    frontiers: list[int]
+    left: int
+    policy: dict[str, Tensor]
+
+
+class MilestoneKeeper:
+    """Saves the policy whenever the climb has come another ``count``-th of the way, and at its end.
+
+    Retreats are not a way, so that at most ``count`` + 1 are saved.
+
+    Args:
+        run_dir: where ``milestones/`` goes; those from after ``update`` are removed.
+        trainer: at the run's beginning, or at the checkpoint from which it goes on.
+        count: 0 saves none.
+    """
+
+    def __init__(self, run_dir: Path, trainer: Trainer, count: int) -> None:
+        self._folder = run_dir / MILESTONES
+        self._trainer = trainer
+        self._count = count
+        whole = sum(len(demo) for demo in trainer.env.demos)
+        self._spacing = whole / count if count else 0.0
+        self._reached = float(whole)
+        for path in checkpoints(self._folder):
+            if int(path.name) > trainer.update:
+                shutil.rmtree(path)
+        kept = read_milestones(run_dir)
+        if kept:
+            self._reached = float(kept[-1].left)
+
+    def save_if_due(self) -> Record | None:
+        """Returns the ``checkpoint`` record for the progress log where a policy was saved."""
+        left = self._trainer.curriculum.left
+        at_the_beginning = left <= 0 < self._reached
+        if not self._count or not (at_the_beginning or self._reached - left >= self._spacing):
+            return None
+        self._reached = left
+        update = self._trainer.update
+        told: dict[str, Any] = {"update": update, "agent_steps": self._trainer.agent_steps}
+        told |= {"frontiers": list(self._trainer.curriculum.frontiers), "left": left}
+        save_checkpoint(self._folder, update, {**told, "policy": self._trainer.policy.state_dict()}, kept=None)
+        return {"kind": "checkpoint", **told}
+
+
+def read_milestones(run_dir: Path) -> list[Milestone]:
+    """All of a run that are whole, oldest first."""
+    found = []
+    for path in checkpoints(run_dir / MILESTONES):
+        with suppress(CheckpointError):
+            found.append(_milestone(load_checkpoint(path)))
+    return found
+
+
+def _milestone(state: dict[str, Any]) -> Milestone:
+    frontiers, left = list(state["frontiers"]), int(state["left"])
+    return Milestone(int(state["update"]), int(state["agent_steps"]), frontiers, left, state["policy"])
