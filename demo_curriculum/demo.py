@@ -214,16 +214,32 @@ class Demo:
         """
         if not 1 <= end <= len(self):
             raise InvalidDemoError(f"trim: end {end} is not within 1..{len(self)}")
-        truncations = self.truncations[:end].copy()
+        return self.segment(0, end)
+
+    def segment(self, begin: int, end: int) -> Demo:
+        """Steps ``begin`` to ``end`` as a demo that can be restored on its own: its step 0 is this one's ``begin``.
+
+        Raises:
+            InvalidDemoError: not ``0 <= begin < end <= T``, or a segment that begins after the reset has no snapshot
+                at ``begin``.
+        """
+        if not 0 <= begin < end <= len(self):
+            raise InvalidDemoError(f"segment: {begin}..{end} is not within 0..{len(self)}")
+        truncations = self.truncations[begin:end].copy()
         truncations[-1] = not self.terminations[end - 1]
         return replace(
             self,
-            actions=self.actions[:end],
-            rewards=self.rewards[:end],
-            terminations=self.terminations[:end],
+            actions=self.actions[begin:end],
+            rewards=self.rewards[begin:end],
+            terminations=self.terminations[begin:end],
             truncations=truncations,
-            observations=self.observations[: end + 1],
-            lives=self.lives[: end + 1],
-            snapshots=tuple(snapshot for snapshot in self.snapshots if snapshot.step <= end),
+            observations=self.observations[begin : end + 1],
+            lives=self.lives[begin : end + 1],
+            snapshots=tuple(
+                replace(snapshot, step=snapshot.step - begin)
+                for snapshot in self.snapshots
+                if begin <= snapshot.step <= end
+            ),
             complete=self.complete and end == len(self),
+            offset=self.offset + begin,
         )

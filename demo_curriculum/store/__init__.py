@@ -2,18 +2,25 @@
 
 from demo_curriculum.store.files import StoreError, refuse_existing
 from demo_curriculum.store.openai_demo import OpenAIRecording, read_openai_demo
-from demo_curriculum.store.reader import DemoSummary, read_demo, read_demos, summarise
-from demo_curriculum.store.writer import append_demo, write_demos
+from demo_curriculum.store.reader import DemoSummary, StoredStart, read_demo, read_demos, read_start, summarise
+from demo_curriculum.store.repair import Finding, Remains, salvage
+from demo_curriculum.store.writer import append_demo, change_demos, write_demos
 
 __all__ = [
     "DemoSummary",
+    "Finding",
     "OpenAIRecording",
+    "Remains",
     "StoreError",
+    "StoredStart",
     "append_demo",
+    "change_demos",
     "read_demo",
     "read_demos",
     "read_openai_demo",
+    "read_start",
     "refuse_existing",
+    "salvage",
     "summarise",
     "write_demos",
 ]
