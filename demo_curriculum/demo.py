@@ -195,11 +195,7 @@ class Demo:
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of what makes this demo this demo: the game, the seed, every action and every reward."""
-        identity = [self.simulator.env_id, dict(self.simulator.kwargs), self.simulator.rom_md5, self.seed, self.offset]
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-        digest.update(self.actions.astype("<i8").tobytes())
-        digest.update(self.rewards.astype("<f8").tobytes())
-        return digest.hexdigest()
+        return demo_fingerprint(self.simulator, self.seed, self.offset, self.actions, self.rewards)
 
     def snapshot_before(self, step: int) -> Snapshot | None:
         """The latest snapshot at or before ``step``; None where only the game's own reset lies before."""
@@ -243,3 +239,14 @@ class Demo:
             complete=self.complete and end == len(self),
             offset=self.offset + begin,
         )
+
+
+def demo_fingerprint(
+    simulator: SimulatorSpec, seed: int, offset: int, actions: NDArray[np.int64], rewards: NDArray[np.float64]
+) -> str:
+    """``Demo.fingerprint`` of a demo of which no more is known than this."""
+    identity = [simulator.env_id, dict(simulator.kwargs), simulator.rom_md5, seed, offset]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    digest.update(actions.astype("<i8").tobytes())
+    digest.update(rewards.astype("<f8").tobytes())
+    return digest.hexdigest()

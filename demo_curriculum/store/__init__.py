@@ -1,6 +1,6 @@
 """HDF5 file <-> Demo, and the reader of OpenAI's recordings."""
 
-from demo_curriculum.store.files import StoreError, refuse_existing
+from demo_curriculum.store.files import StoreError, refuse_existing, write_file
 from demo_curriculum.store.openai_demo import OpenAIRecording, read_openai_demo
 from demo_curriculum.store.reader import DemoSummary, StoredStart, read_demo, read_demos, read_start, summarise
 from demo_curriculum.store.repair import Finding, Remains, salvage
@@ -23,4 +23,5 @@ __all__ = [
     "salvage",
     "summarise",
     "write_demos",
+    "write_file",
 ]

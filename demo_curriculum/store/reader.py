@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_curriculum.demo import ORIGINS, Demo, InvalidDemoError, Origin, SimulatorSpec, Snapshot
+from demo_curriculum.demo import ORIGINS, Demo, InvalidDemoError, Origin, SimulatorSpec, Snapshot, demo_fingerprint
 from demo_curriculum.store import schema
 from demo_curriculum.store.checked import (
     DAMAGE,
@@ -47,7 +47,9 @@ class DemoSummary:
     Attributes:
         id: the name of its group in the file.
         rewards: (demo step, points) of every reward that is not 0.
-        snapshots: how many there are.
+        lives: (demo step, lives) at the beginning and wherever they change.
+        snapshots: the steps of all there are.
+        fingerprint: as in ``Demo``.
 
     The others are as in ``Demo``.
     """
@@ -57,7 +59,9 @@ class DemoSummary:
     steps: int
     score: float
     rewards: tuple[tuple[int, float], ...]
-    snapshots: int
+    lives: tuple[tuple[int, int], ...]
+    snapshots: tuple[int, ...]
+    fingerprint: str
     origin: Origin
     seed: int
     complete: bool
@@ -231,18 +235,25 @@ def read_episode(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool
 def _summarise(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) -> DemoSummary:
     group = _open_episode(file, name, lax)
     attributes = read_episode_attributes(group)
-    rewards = read_column(group, "rewards", schema.EPISODE_COLUMNS["rewards"])
+    actions, rewards = (read_column(group, column, schema.EPISODE_COLUMNS[column]) for column in ("actions", "rewards"))
     _check_totals(name, attributes, rewards)
-    snapshots = 0
+    lives = read_column(open_group(group, "infos"), "lives", schema.INFO_COLUMNS["lives"])
+    if len(actions) != len(rewards) or len(lives) != len(rewards) + 1:
+        refuse(f"{name}: {len(actions)} actions, {len(rewards)} rewards and {len(lives)} lives do not go together")
+    changes = [0, *(np.flatnonzero(np.diff(lives)) + 1).tolist()]
+    snapshots = ()
     if "snapshots" in link_names(group):
-        snapshots = len(open_column(open_group(group, "snapshots"), "step", schema.SNAPSHOT_COLUMNS["step"]))
+        steps = read_column(open_snapshots(group, lax), "step", schema.SNAPSHOT_COLUMNS["step"])
+        snapshots = tuple(steps.tolist())
     return DemoSummary(
         id=name,
         simulator=simulator,
         steps=len(rewards),
         score=float(rewards.sum()),
         rewards=tuple((int(step), float(rewards[step])) for step in np.flatnonzero(rewards)),
+        lives=tuple((step, int(lives[step])) for step in changes),
         snapshots=snapshots,
+        fingerprint=demo_fingerprint(simulator, attributes["seed"], attributes["offset"], actions, rewards),
         origin=attributes["source"],
         seed=attributes["seed"],
         complete=bool(attributes["complete"]),
