@@ -31,6 +31,7 @@ COMMANDS = {
     "merge": Command("merge", "the demos of several files in one"),
     "rm": Command("rm", "remove demos from a file"),
     "repair": Command("repair", "save what can be saved of a damaged file"),
+    "export": Command("export", "a demo file as a Minari dataset or as NPZ"),
     "train": Command("train", "climb back through a demo; resumes the run it finds"),
     "eval": Command("eval", "play a run's policy from the game's own reset"),
     "replay": Command("replay", "show a run's climb again, in the terminal and as a picture"),

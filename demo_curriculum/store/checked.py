@@ -126,6 +126,16 @@ def read_column(group: h5py.Group, name: str, column: schema.Column) -> NDArray[
     return values
 
 
+def read_any_column(group: h5py.Group, name: str, kinds: str) -> NDArray[Any]:
+    """A whole one-dimensional dataset of numbers that another program wrote, of any type of these numpy kinds."""
+    dataset = open_column(group, name, schema.Column(None))
+    if dataset.dtype.kind not in kinds:
+        refuse(f"{group.name}/{name}: holds {dataset.dtype}")
+    if math.prod(dataset.shape) * dataset.dtype.itemsize > schema.FREE_BYTES:
+        refuse(f"{group.name}/{name}: is larger than {schema.FREE_BYTES:,} bytes")
+    return read_rows(dataset, 0, len(dataset))
+
+
 def read_rows(dataset: h5py.Dataset, begin: int, end: int) -> NDArray[Any]:
     """Rows of a dataset from ``open_column``; only the chunks that hold them are read."""
     try:

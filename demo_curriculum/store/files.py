@@ -100,12 +100,7 @@ def write_file(path: Path, content: bytes, *, overwrite: bool) -> None:
             os.replace(temporary, path)
         else:
             _rename_to_new(temporary, path)
-        # The rename itself is only safe from a power cut once the folder is on the disk.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
@@ -121,3 +116,12 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
     except OSError:
         refuse_existing(path)
         os.replace(temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename is only safe from a power cut once the folder is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -139,14 +139,22 @@ def _write_episode(group: h5py.Group, index: int, demo: Demo) -> None:
 
 
 def _write_snapshots(group: h5py.Group, snapshots: Sequence[Snapshot]) -> None:
+    for name, values in snapshot_columns(snapshots).items():
+        _write_column(group, name, values, rows=SNAPSHOTS_PER_CHUNK if name == "data" else None)
+
+
+def snapshot_columns(snapshots: Sequence[Snapshot]) -> dict[str, NDArray[Any]]:
+    """The columns of the format that hold ``snapshots``; at least one."""
     sizes = [len(snapshot.data) for snapshot in snapshots]
     data = np.zeros((len(snapshots), max(1, *sizes)), np.uint8)
     for row, snapshot in zip(data, snapshots, strict=True):
         row[: len(snapshot.data)] = np.frombuffer(snapshot.data, np.uint8)
-    _write_column(group, "data", data, rows=SNAPSHOTS_PER_CHUNK)
-    _write_column(group, "nbytes", np.array(sizes, np.int32))
-    _write_column(group, "step", np.array([snapshot.step for snapshot in snapshots], np.int64))
-    _write_column(group, "fingerprint", np.array([snapshot.fingerprint for snapshot in snapshots], np.uint64))
+    return {
+        "data": data,
+        "nbytes": np.array(sizes, np.int32),
+        "step": np.array([snapshot.step for snapshot in snapshots], np.int64),
+        "fingerprint": np.array([snapshot.fingerprint for snapshot in snapshots], np.uint64),
+    }
 
 
 def _write_column(group: h5py.Group, name: str, array: NDArray[Any], *, rows: int | None = None) -> None:
