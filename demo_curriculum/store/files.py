@@ -6,10 +6,12 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from demo_curriculum.errors import DemoCurriculumError
+
+PIECE = 64 << 10
 
 
 class StoreError(DemoCurriculumError):
@@ -93,7 +95,9 @@ def write_file(path: Path, content: bytes, *, overwrite: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            # In pieces, so that being killed or out of space half-way is something that happens, and is tested.
+            for begin in range(0, len(content), PIECE):
+                file.write(content[begin : begin + PIECE])
             file.flush()
             os.fsync(file.fileno())
         if overwrite:
@@ -104,7 +108,9 @@ def write_file(path: Path, content: bytes, *, overwrite: bool) -> None:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A disk that refuses even this leaves a hidden file; the error above says why.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
