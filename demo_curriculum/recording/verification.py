@@ -67,8 +67,10 @@ def verify_demo(
     simulator = simulator_of(demo.simulator)
     processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     if processes < 2 or len(demo) < SERIAL or demo.simulator != simulator.spec:
-        return _verify(
-            simulator, demo, 0, None if on_progress is None else lambda step: on_progress(step + 1, len(demo))
+        return verify_on(
+            simulator,
+            demo,
+            on_step=None if on_progress is None else lambda step: on_progress(step + 1, len(demo)),
         )
     return _verify_parallel(demo, processes, on_progress or (lambda done, total: None))
 
@@ -118,10 +120,13 @@ def _begin(spec: SimulatorSpec) -> None:
 
 
 def _verify_segment(segment: Demo, begin: int) -> Verification:
-    return _verify(_simulators[0], segment, begin, None)
+    return verify_on(_simulators[0], segment, begin)
 
 
-def _verify(simulator: Simulator, demo: Demo, begin: int, on_step: Callable[[int], None] | None) -> Verification:
+def verify_on(
+    simulator: Simulator, demo: Demo, begin: int = 0, on_step: Callable[[int], None] | None = None
+) -> Verification:
+    """Replays ``demo`` in this process, from its beginning; its steps are reported ``begin`` later."""
     try:
         comparison = replay_demo(simulator, demo, on_step=on_step)
     except DemoCurriculumError as error:

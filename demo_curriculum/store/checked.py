@@ -19,6 +19,7 @@ from demo_curriculum.store import schema
 
 _FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32}
 _TYPE_CLASSES = {"text": h5py.h5t.STRING, "integer": h5py.h5t.INTEGER, "float": h5py.h5t.FLOAT}
+MAX_MESSAGE = 500
 # Everything that h5py was seen to raise on damaged files.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, RecursionError)
 
@@ -32,7 +33,9 @@ def refuse(reason: str) -> NoReturn:
 
 
 def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Bearably short, whatever of a file's content the error quotes."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + "…"
 
 
 def link_names(group: h5py.Group) -> list[str]:

@@ -127,7 +127,7 @@ def read_minari(folder: Path | str) -> Sequence[Demo | Recording]:
                 return recordings_of(_episodes(file), spec)
         return read_demos(main)
     except RefusalError as error:
-        raise StoreError(f"{folder}: {error}") from error
+        raise StoreError(f"{folder}: {first_line(error)}") from error
     except DAMAGE as error:
         raise StoreError(f"{folder}: is damaged: {first_line(error)}") from error
 

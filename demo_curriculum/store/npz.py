@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, InvalidDemoError, Origin, SimulatorSpec
 from demo_curriculum.store import schema
-from demo_curriculum.store.checked import RefusalError, refuse
+from demo_curriculum.store.checked import DAMAGE, RefusalError, first_line, refuse
 from demo_curriculum.store.files import StoreError, check_regular_file, write_file
 from demo_curriculum.store.foreign import Recording, recordings_of, strict_json
 from demo_curriculum.store.reader import snapshots_of
@@ -30,7 +31,8 @@ FORMAT = "demo-curriculum-npz"
 MAX_ENTRIES = 12 * schema.MAX_EPISODES
 MAX_NPZ_BYTES = 1 << 30
 _HEADER_BYTES = 4096
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, RuntimeError, NotImplementedError)
+# numpy reads an array's header as Python's tokens.
+_DAMAGE = (*DAMAGE, zipfile.BadZipFile, zlib.error, EOFError, SyntaxError, tokenize.TokenError)
 
 
 def write_npz(path: Path | str, demos: Sequence[Demo]) -> None:
@@ -84,10 +86,9 @@ def read_npz(path: Path | str) -> Sequence[Demo | Recording]:
             return _demos(arrays, metadata)
         return recordings_of(_episodes(arrays), {})
     except (RefusalError, InvalidDemoError) as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{path}: {first_line(error)}") from error
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StoreError(f"{path}: is no NPZ file, or damaged: {reason}") from error
+        raise StoreError(f"{path}: is no NPZ file, or damaged: {first_line(error)}") from error
 
 
 def _read_arrays(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray[Any]]:

@@ -149,7 +149,7 @@ def open_demo_file(path: Path) -> Iterator[tuple[h5py.File, bool]]:
             check_names(file, schema.ROOT_ATTRIBUTES, _episode_names(file), lax)
             yield file, lax
     except (RefusalError, InvalidDemoError) as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{path}: {first_line(error)}") from error
     except DAMAGE as error:
         raise StoreError(f"{path}: is damaged: {first_line(error)}") from error
 

@@ -98,7 +98,7 @@ def salvage(path: Path | str) -> list[Finding]:
                 refuse("no demo can be read of it")
             return [_examine(file, name, simulator, lax) for name in names]
     except (RefusalError, InvalidDemoError) as error:
-        raise StoreError(f"{path}: nothing can be saved: {error}") from error
+        raise StoreError(f"{path}: nothing can be saved: {first_line(error)}") from error
     except DAMAGE as error:
         raise StoreError(f"{path}: nothing can be saved: {first_line(error)}") from error
 
