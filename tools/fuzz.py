@@ -605,9 +605,9 @@ def main() -> int:
         counts, faults = fuzz(kind, arguments.mutants, arguments.seed)
         seconds = time.monotonic() - begun
         print(f"{kind:16}" + "".join(f"{counts[name]:>10,}" for name in OUTCOMES) + f"{seconds:>9.0f}", flush=True)
+        for fault in faults:
+            print(f"  {fault}", flush=True)
         everything += faults
-    for fault in everything:
-        print(fault)
     return 1 if everything else 0
 
 

@@ -175,6 +175,8 @@ def verifies(path: Path) -> bool:
 
 def outcome(case: Case, folder: Path, before: dict[str, object], after: dict[str, object]) -> str:
     """``old``, ``new`` or ``LOST``."""
+    if "control" in case.name:
+        return _old_by_hdf5(folder / "d.h5", before["d.h5"])
     try:
         now = {name: content(folder / name) for name in ("d.h5", "new.h5")}
         whole = all(verifies(folder / name) for name in ("d.h5", "new.h5"))
@@ -183,6 +185,17 @@ def outcome(case: Case, folder: Path, before: dict[str, object], after: dict[str
     if not whole or now not in (before, after):
         return "LOST"
     return "new" if now == after else "old"
+
+
+def _old_by_hdf5(path: Path, before: object) -> str:
+    """Whether plain HDF5 still reads the actions of the demos of before; what was appended does not matter."""
+    try:
+        with h5py.File(path, "r") as file:
+            for index in range(len(before)):  # type: ignore[arg-type]
+                file[f"episode_{index}/actions"][()], file[f"episode_{index}/observations"][()]
+    except (OSError, RuntimeError, KeyError):
+        return "LOST"
+    return "old"
 
 
 def sweep(case: Case, folders: Folder, *, fail: str = "", most: int = 10**9) -> Counter[str]:
@@ -198,7 +211,7 @@ def sweep(case: Case, folders: Folder, *, fail: str = "", most: int = 10**9) -> 
         code = run_child(case, folder, "-o", "/dev/null", "-e", f"inject={name}:{action}:when={number}")
         counts["points"] += 1
         result = outcome(case, folder, before, after)
-        if code == 0 and result == "old":
+        if code == 0 and result == "old" and "control" not in case.name:
             result = "LOST"  # reported as saved
         if fail and code not in (0, 3):
             counts["CRASHED"] += 1

@@ -26,6 +26,11 @@ def main(
     env_id: Annotated[str, tyro.conf.Positional],
     /,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    actions: Path | None = None,
+    policy: Path | None = None,
+    episodes: int = 20,
+    keep: int = 1,
+    max_frames: int = 108_000,
     search: bool = False,
     until_score: float | None = None,
     time_limit: str = "10m",
@@ -33,8 +38,10 @@ def main(
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Record a demo. With --search, the only way in this version, no human is needed: snapshots of all the situations
-    seen are kept and explored at random until the score is reached without losing a life.
+    """Record a demo: from a file of actions, by a trained policy, or by --search.
+
+    A search needs no human: snapshots of all the situations seen are kept and explored at random until the score is
+    reached without losing a life.
 
     Exits with 0 when the score was reached, 1 when the time was over before, 130 when interrupted; the best demo so far
     is then saved, if it has any reward.
@@ -42,6 +49,11 @@ def main(
     Args:
         env_id: the game, for instance ALE/MontezumaRevenge-v5.
         output: the demo file to write.
+        actions: play the actions of this file from the reset: .npy, .npz, .csv or .json, one a demo step.
+        policy: a run directory; let its policy play.
+        episodes: for the policy to play.
+        keep: so many of the policy's best episodes are stored.
+        max_frames: demo steps after which an episode of the policy is cut.
         search: let a search find the demo.
         until_score: points that the demo shall have.
         time_limit: for the search, for instance 90s, 10m or 2h.
@@ -49,8 +61,12 @@ def main(
         seed: of the search; the same seed finds the same demo.
         overwrite: replace an existing file.
     """
+    if actions is not None or policy is not None:
+        if search or (actions is not None and policy is not None):
+            raise UsageError("--actions, --policy and --search are different ways to record; choose one")
+        return _by_itself(env_id, output, actions, policy, episodes, keep, max_frames, seed, overwrite)
     if not search:
-        raise UsageError("this version records by --search only; add --search --until-score POINTS")
+        raise UsageError("say how: --actions FILE, --policy RUN, or add --search --until-score POINTS")
     if until_score is None or not until_score > 0:
         raise UsageError("--search needs --until-score POINTS, more than 0")
     if polish_frames < 0 or seed < 0:
@@ -96,6 +112,55 @@ def main(
     write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
     print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")
     return 130 if watch.interrupted else 0
+
+
+def _by_itself(
+    env_id: str | None,
+    output: Path | None,
+    actions: Path | None,
+    policy: Path | None,
+    episodes: int,
+    keep: int,
+    max_frames: int,
+    seed: int,
+    overwrite: bool,
+) -> int:
+    """Records from a file of actions or by a policy."""
+    if env_id is None or output is None:
+        raise UsageError("record needs a game and a file: record ENV_ID -o D.h5")
+    if not 1 <= keep <= episodes or max_frames < 1:
+        raise UsageError("--keep takes 1 to --episodes, --max-frames at least 1")
+
+    from demo_curriculum.cli.bars import step_bar
+    from demo_curriculum.recording.script import record_script
+    from demo_curriculum.simulators import make_simulator
+    from demo_curriculum.store import refuse_existing, write_demos
+
+    if not overwrite:
+        refuse_existing(output)
+    simulator = make_simulator(env_id)
+    if actions is not None:
+        with step_bar(f"playing {actions.name}") as advance:
+            demos = [record_script(simulator, actions, on_step=advance)]
+    else:
+        from demo_curriculum.recording.policy import record_policy
+
+        assert policy is not None
+        done = 0
+        with step_bar(f"playing {episodes} episodes") as advance:
+
+            def on_episode() -> None:
+                nonlocal done
+                done += 1
+                advance(done, episodes)
+
+            demos = record_policy(
+                policy, env_id, episodes=episodes, keep=keep, max_frames=max_frames, seed=seed, on_episode=on_episode
+            )
+    write_demos(output, demos, creator="demo-curriculum record", overwrite=overwrite)
+    scores = ", ".join(f"{demo.score:.12g} points in {len(demo)} demo steps" for demo in demos[:10])
+    print(f"wrote {output}: {scores}" + (f" and {len(demos) - 10} more" if len(demos) > 10 else ""))
+    return 0
 
 
 class _Watch:

@@ -1,7 +1,8 @@
 """Gymnasium's side: agent steps on a simulator, episodes that begin inside a demo, many of them at once."""
 
 from demo_curriculum.envs.demo_start import DemoStart
+from demo_curriculum.envs.record_demo import RecordDemo, RecordingSimulator
 from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
 from demo_curriculum.envs.vector import DemoStartVectorEnv
 
-__all__ = ["DemoStart", "DemoStartVectorEnv", "SimulatorEnv", "StartCache"]
+__all__ = ["DemoStart", "DemoStartVectorEnv", "RecordDemo", "RecordingSimulator", "SimulatorEnv", "StartCache"]

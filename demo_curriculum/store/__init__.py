@@ -2,8 +2,9 @@
 
 from demo_curriculum.store.files import StoreError, refuse_existing, write_file
 from demo_curriculum.store.foreign import Recording
+from demo_curriculum.store.measure import StoreFigures, measure_store
 from demo_curriculum.store.minari import is_minari, read_minari, write_minari
-from demo_curriculum.store.npz import read_npz, write_npz
+from demo_curriculum.store.npz import read_npy, read_npz, write_npz
 from demo_curriculum.store.openai_demo import OpenAIRecording, read_openai_demo
 from demo_curriculum.store.reader import DemoSummary, StoredStart, read_demo, read_demos, read_start, summarise
 from demo_curriculum.store.repair import Finding, Remains, salvage
@@ -16,13 +17,16 @@ __all__ = [
     "Recording",
     "Remains",
     "StoreError",
+    "StoreFigures",
     "StoredStart",
     "append_demo",
     "change_demos",
     "is_minari",
+    "measure_store",
     "read_demo",
     "read_demos",
     "read_minari",
+    "read_npy",
     "read_npz",
     "read_openai_demo",
     "read_start",

@@ -91,6 +91,22 @@ def read_npz(path: Path | str) -> Sequence[Demo | Recording]:
         raise StoreError(f"{path}: is no NPZ file, or damaged: {first_line(error)}") from error
 
 
+def read_npy(path: Path | str) -> NDArray[Any]:
+    """An array of plain numbers.
+
+    Raises:
+        StoreError: the file holds anything else.
+    """
+    path = Path(path)
+    check_regular_file(path, max_bytes=MAX_NPZ_BYTES)
+    try:
+        return _array_of("array", path.read_bytes())
+    except RefusalError as error:
+        raise StoreError(f"{path}: {first_line(error)}") from error
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is no NPY file, or damaged: {first_line(error)}") from error
+
+
 def _read_arrays(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray[Any]]:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
@@ -109,6 +125,10 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any
         content = stream.read(entry.file_size + 1)
     if len(content) != entry.file_size:
         refuse(f"{name}: does not have the {entry.file_size} bytes that it should have")
+    return _array_of(name, content)
+
+
+def _array_of(name: str, content: bytes) -> NDArray[Any]:
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demo_curriculum.demo import Snapshot
-from demo_curriculum.store import StoreError, read_start, write_demos
+from demo_curriculum.store import StoreError, measure_store, read_start, write_demos
 
 
 @pytest.fixture
@@ -58,3 +58,13 @@ def test_a_start_does_not_read_the_file(tmp_path, make_demo):
     assert time.perf_counter() - begun < 0.5
     assert start.snapshot.step == 15_000
     assert bytes_read() - before < os.path.getsize(tmp_path / "big.h5") / 4
+
+
+def test_the_figures_are_those_of_the_file(path):
+    figures = measure_store(path, rng=np.random.default_rng(0))
+    assert (figures.steps, figures.snapshots) == (2005, 19)
+    assert figures.bytes_per_1000_steps == 1000 * os.path.getsize(path) / 2005
+    # Action 8, reward 8, two ends of 1, observation 3 and lives 4 bytes a step; the last two once more at the end.
+    assert figures.plain_bytes_per_1000_steps == 1000 * (2005 * 25 + 2 * 7) / 2005
+    assert 0 < figures.start_ms <= figures.slowest_start_ms < 1000
+    assert figures.open_ms > 0 and figures.load_ms > 0 and figures.npz_bytes_per_1000_steps > 0
