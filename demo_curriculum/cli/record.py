@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -33,6 +33,7 @@ def main(
     max_frames: int = 108_000,
     search: bool = False,
     until_score: float | None = None,
+    cell: Literal["game", "screen", "observation"] = "game",
     time_limit: str = "10m",
     polish_frames: int = 1_000_000,
     seed: int = 0,
@@ -56,6 +57,8 @@ def main(
         max_frames: demo steps after which an episode of the policy is cut.
         search: let a search find the demo.
         until_score: points that the demo shall have.
+        cell: which situations the search takes as one: game for what is known of this game, screen for the picture
+            made small, which works for every simulator that draws, observation for what it observes.
         time_limit: for the search, for instance 90s, 10m or 2h.
         polish_frames: frames to search on for shorter demos once there is one.
         seed: of the search; the same seed finds the same demo.
@@ -91,7 +94,7 @@ def main(
     with _Watch(limit) as watch:
         demo = search_demo(
             simulator,
-            cell=cell_of(env_id),
+            cell=cell_of(env_id, cell),
             until_score=until_score,
             # Atari policies act on every fourth frame, so a demo that they can copy does too.
             block=4 if env_id.startswith("ALE/") else 1,
@@ -107,7 +110,7 @@ def main(
         )
     note = (
         f"demo-curriculum record {env_id} --search --until-score {until_score:.12g} --polish-frames {polish_frames} "
-        f"--seed {seed}"
+        f"--seed {seed}" + (f" --cell {cell}" if cell != "game" else "")
     )
     write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
     print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,8 +54,8 @@ def measure_store(path: Path | str, *, rng: np.random.Generator) -> StoreFigures
     path = Path(path)
     demos = read_demos(path)
     steps = sum(len(demo) for demo in demos)
-    first = len(demos[0])
-    starts = [_milliseconds(lambda step=int(step): read_start(path, step)) for step in rng.integers(first, size=STARTS)]
+    begins = rng.integers(len(demos[0]), size=STARTS).tolist()
+    starts = [_milliseconds(partial(read_start, path, step)) for step in begins]
     with TemporaryDirectory() as folder:
         npz = Path(folder) / "a.npz"
         write_npz(npz, demos)
