@@ -197,11 +197,7 @@ class Demo:
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of what makes this demo this demo: the game, the seed, every action and every reward."""
-        identity = [self.simulator.env_id, dict(self.simulator.kwargs), self.simulator.rom_md5, self.seed, self.offset]
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
-        digest.update(self.actions.astype("<i8").tobytes())
-        digest.update(self.rewards.astype("<f8").tobytes())
-        return digest.hexdigest()
+        return demo_fingerprint(self.simulator, self.seed, self.offset, self.actions, self.rewards)
 
     def snapshot_before(self, step: int) -> Snapshot | None:
         """The latest snapshot at or before ``step``; None where only the game's own reset lies before."""
@@ -216,16 +212,43 @@ class Demo:
         """
         if not 1 <= end <= len(self):
             raise InvalidDemoError(f"trim: end {end} is not within 1..{len(self)}")
-        truncations = self.truncations[:end].copy()
+        return self.segment(0, end)
+
+    def segment(self, begin: int, end: int) -> Demo:
+        """Steps ``begin`` to ``end`` as a demo that can be restored on its own: its step 0 is this one's ``begin``.
+
+        Raises:
+            InvalidDemoError: not ``0 <= begin < end <= T``, or a segment that begins after the reset has no snapshot
+                at ``begin``.
+        """
+        if not 0 <= begin < end <= len(self):
+            raise InvalidDemoError(f"segment: {begin}..{end} is not within 0..{len(self)}")
+        truncations = self.truncations[begin:end].copy()
         truncations[-1] = not self.terminations[end - 1]
         return replace(
             self,
-            actions=self.actions[:end],
-            rewards=self.rewards[:end],
-            terminations=self.terminations[:end],
+            actions=self.actions[begin:end],
+            rewards=self.rewards[begin:end],
+            terminations=self.terminations[begin:end],
             truncations=truncations,
-            observations=self.observations[: end + 1],
-            lives=self.lives[: end + 1],
-            snapshots=tuple(snapshot for snapshot in self.snapshots if snapshot.step <= end),
+            observations=self.observations[begin : end + 1],
+            lives=self.lives[begin : end + 1],
+            snapshots=tuple(
+                replace(snapshot, step=snapshot.step - begin)
+                for snapshot in self.snapshots
+                if begin <= snapshot.step <= end
+            ),
             complete=self.complete and end == len(self),
+            offset=self.offset + begin,
         )
+
+
+def demo_fingerprint(
+    simulator: SimulatorSpec, seed: int, offset: int, actions: NDArray[np.int64], rewards: NDArray[np.float64]
+) -> str:
+    """``Demo.fingerprint`` of a demo of which no more is known than this."""
+    identity = [simulator.env_id, dict(simulator.kwargs), simulator.rom_md5, seed, offset]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    digest.update(actions.astype("<i8").tobytes())
+    digest.update(rewards.astype("<f8").tobytes())
+    return digest.hexdigest()

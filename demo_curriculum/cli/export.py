@@ -1,4 +1,4 @@
-"""``demo-curriculum export``: a run for others."""
+"""``demo-curriculum export``: demos for other programs, runs for other people."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ def main(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     film: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
 ) -> None:
-    """Writes a run as a folder that a model hub takes and that eval and replay read; nothing is uploaded.
+    """Writes the demos of a file as NPZ, where the output ends with .npz, or as a Minari dataset, which import reads
+    back without loss; or a run as a folder that a model hub takes and that eval and replay read. Nothing is uploaded.
 
     Args:
-        source: a run directory.
-        output: a new folder.
+        source: a demo file, or a run directory.
+        output: demos.npz; or the folder of a Minari dataset, named NAME-vNUMBER, which minari.load_dataset(NAME-vNUMBER)
+            finds when MINARI_DATASETS_PATH is the folder that it is in; of a run, a new folder.
         film: a film of the run, to go with it.
     """
-    if not source.is_dir():
-        raise UsageError(f"{source} is not a run directory; export takes the --run-dir of a training")
+    if source.is_dir():
+        from demo_curriculum.progress.model_card import export_run
 
-    from demo_curriculum.progress.model_card import export_run
+        export_run(source, output, lambda text: print(f"warning: {text}", file=sys.stderr), film=film)
+        print(f"wrote {output}: weights, config, results and model card")
+        return
+    if film is not None:
+        raise UsageError("--film goes with a run directory, not with a demo file")
+    from demo_curriculum.recording.exporting import export_demos
 
-    export_run(source, output, lambda text: print(f"warning: {text}", file=sys.stderr), film=film)
-    print(f"wrote {output}: weights, config, results and model card")
+    count = export_demos(source, output)
+    print(f"wrote {output}: {count:,} demos")

@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -29,14 +29,22 @@ def main(
     keyboard: bool = False,
     continue_: Annotated[Path | None, tyro.conf.arg(name="continue")] = None,
     fps: float | None = None,
+    actions: Path | None = None,
+    policy: Path | None = None,
+    episodes: int = 20,
+    keep: int = 1,
+    max_frames: int = 108_000,
     search: bool = False,
     until_score: float | None = None,
+    cell: Literal["game", "screen", "observation"] = "game",
     time_limit: str = "10m",
     polish_frames: int = 1_000_000,
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Record a demo: by hand in a window, with time travel (H there shows the keys), or by --search.
+    """Record a demo: by hand in a window, with time travel (H there shows the keys); from a file of actions; by a
+    trained policy; or by --search.
+
 
     By hand, every few seconds and every exit are saved, and --continue goes on, also after a crash.
 
@@ -50,17 +58,27 @@ def main(
         keyboard: play by hand, with keyboard, mouse or game controller; the default where there is a display.
         continue_: a demo file to go on with by hand, from where its last demo ended.
         fps: demo steps per second when playing by hand, by default the game's own; 0: one for every key pressed.
+        actions: play the actions of this file from the reset: .npy, .npz, .csv or .json, one a demo step.
+        policy: a run directory; let its policy play.
+        episodes: for the policy to play.
+        keep: so many of the policy's best episodes are stored.
+        max_frames: demo steps after which an episode of the policy is cut.
         search: let a search find the demo.
         until_score: points that the demo shall have.
+        cell: which situations the search takes as one: game for what is known of this game, screen for the picture
+            made small, which works for every simulator that draws, observation for what it observes.
         time_limit: for the search, for instance 90s, 10m or 2h.
         polish_frames: frames to search on for shorter demos once there is one.
         seed: of the search; the same seed finds the same demo.
         overwrite: replace an existing file.
     """
+    by_hand = keyboard or continue_ is not None or fps is not None
+    if sum([actions is not None, policy is not None, search, by_hand]) > 1:
+        raise UsageError("playing by hand, --actions, --policy and --search are different ways to record; choose one")
+    if actions is not None or policy is not None:
+        return _by_itself(env_id, output, actions, policy, episodes, keep, max_frames, seed, overwrite)
     if not search:
         return _by_keyboard(env_id, output, continue_from=continue_, fps=fps, overwrite=overwrite)
-    if keyboard or continue_ is not None or fps is not None:
-        raise UsageError("--keyboard, --continue and --fps do not go with --search")
     if env_id is None or output is None:
         raise UsageError("record --search needs a game and a file: record ENV_ID -o D.h5 --search --until-score POINTS")
     if until_score is None or not until_score > 0:
@@ -87,7 +105,7 @@ def main(
     with _Watch(limit) as watch:
         demo = search_demo(
             simulator,
-            cell=cell_of(env_id),
+            cell=cell_of(env_id, cell),
             until_score=until_score,
             # Atari policies act on every fourth frame, so a demo that they can copy does too.
             block=4 if env_id.startswith("ALE/") else 1,
@@ -103,7 +121,7 @@ def main(
         )
     note = (
         f"demo-curriculum record {env_id} --search --until-score {until_score:.12g} --polish-frames {polish_frames} "
-        f"--seed {seed}"
+        f"--seed {seed}" + (f" --cell {cell}" if cell != "game" else "")
     )
     write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
     print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")
@@ -144,6 +162,55 @@ def _by_keyboard(
             text = draft.finish(advance)
         print(text)
     return 130 if ended is not None else 0
+
+
+def _by_itself(
+    env_id: str | None,
+    output: Path | None,
+    actions: Path | None,
+    policy: Path | None,
+    episodes: int,
+    keep: int,
+    max_frames: int,
+    seed: int,
+    overwrite: bool,
+) -> int:
+    """Records from a file of actions or by a policy."""
+    if env_id is None or output is None:
+        raise UsageError("record needs a game and a file: record ENV_ID -o D.h5")
+    if not 1 <= keep <= episodes or max_frames < 1:
+        raise UsageError("--keep takes 1 to --episodes, --max-frames at least 1")
+
+    from demo_curriculum.cli.bars import step_bar
+    from demo_curriculum.recording.script import record_script
+    from demo_curriculum.simulators import make_simulator
+    from demo_curriculum.store import refuse_existing, write_demos
+
+    if not overwrite:
+        refuse_existing(output)
+    simulator = make_simulator(env_id)
+    if actions is not None:
+        with step_bar(f"playing {actions.name}") as advance:
+            demos = [record_script(simulator, actions, on_step=advance)]
+    else:
+        from demo_curriculum.recording.policy import record_policy
+
+        assert policy is not None
+        done = 0
+        with step_bar(f"playing {episodes} episodes") as advance:
+
+            def on_episode() -> None:
+                nonlocal done
+                done += 1
+                advance(done, episodes)
+
+            demos = record_policy(
+                policy, env_id, episodes=episodes, keep=keep, max_frames=max_frames, seed=seed, on_episode=on_episode
+            )
+    write_demos(output, demos, creator="demo-curriculum record", overwrite=overwrite)
+    scores = ", ".join(f"{demo.score:.12g} points in {len(demo)} demo steps" for demo in demos[:10])
+    print(f"wrote {output}: {scores}" + (f" and {len(demos) - 10} more" if len(demos) > 10 else ""))
+    return 0
 
 
 class _Watch:

@@ -1,6 +1,7 @@
 """Gymnasium's side: agent steps on a simulator, episodes that begin inside a demo, many of them at once."""
 
 from demo_curriculum.envs.demo_start import DemoStart
+from demo_curriculum.envs.record_demo import RecordDemo, RecordingSimulator
 from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
 from demo_curriculum.envs.vector import DemoStartVectorEnv, GroupedVectorEnv
 from demo_curriculum.envs.workers import EnvRecipe, WorkerVectorEnv
@@ -10,6 +11,8 @@ __all__ = [
     "DemoStartVectorEnv",
     "EnvRecipe",
     "GroupedVectorEnv",
+    "RecordDemo",
+    "RecordingSimulator",
     "SimulatorEnv",
     "StartCache",
     "WorkerVectorEnv",

@@ -6,6 +6,7 @@ Too fine, and the archive drowns in cells; too coarse, and the first step of the
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Literal
 
 import numpy as np
 
@@ -34,10 +35,14 @@ def montezuma_cell(simulator: Simulator) -> Hashable:
 
 
 def screen_cell(simulator: Simulator) -> Hashable:
-    """The screen in 14x10 patches of 8 grey levels: the cell of Go-Explore without domain knowledge."""
+    """The screen in 14x10 patches of 8 grey levels: the cell of Go-Explore without domain knowledge.
+
+    For any simulator that draws; a picture of fewer rows or columns keeps those it has.
+    """
     grey = simulator.render().mean(axis=2)
-    rows, columns = grey.shape[0] // SCREEN_ROWS, grey.shape[1] // SCREEN_COLUMNS
-    patches = grey[: rows * SCREEN_ROWS, : columns * SCREEN_COLUMNS].reshape(SCREEN_ROWS, rows, SCREEN_COLUMNS, columns)
+    count = (min(SCREEN_ROWS, grey.shape[0]), min(SCREEN_COLUMNS, grey.shape[1]))
+    rows, columns = grey.shape[0] // count[0], grey.shape[1] // count[1]
+    patches = grey[: rows * count[0], : columns * count[1]].reshape(count[0], rows, count[1], columns)
     levels: bytes = (patches.mean(axis=(1, 3)) * SCREEN_LEVELS / 256).astype(np.uint8).tobytes()
     return levels
 
@@ -51,6 +56,13 @@ def observation_cell(simulator: Simulator) -> Hashable:
 CELLS: dict[str, Cell] = {"ALE/MontezumaRevenge-v5": montezuma_cell}
 
 
-def cell_of(env_id: str) -> Cell:
-    """The game's own cell function, or a generic one: the screen for Atari games, the observation elsewhere."""
+CellName = Literal["game", "screen", "observation"]
+
+
+def cell_of(env_id: str, name: CellName = "game") -> Cell:
+    """The generic cell function ``name``; for ``game`` the game's own, or else the screen for Atari games and the
+    observation elsewhere.
+    """
+    if name != "game":
+        return {"screen": screen_cell, "observation": observation_cell}[name]
     return CELLS.get(env_id, screen_cell if env_id.startswith("ALE/") else observation_cell)

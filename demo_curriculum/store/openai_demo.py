@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from demo_curriculum.store.checked import first_line
 from demo_curriculum.store.files import StoreError, check_regular_file
 
 MAX_FILE_BYTES = 256 << 20
@@ -56,7 +57,7 @@ def read_openai_demo(path: Path | str) -> OpenAIRecording:
     try:
         return _check(_Machine().run(path.read_bytes()))
     except _PickleError as error:
-        raise StoreError(f"{path}: is not a recording of atari-reset: {error}") from error
+        raise StoreError(f"{path}: is not a recording of atari-reset: {first_line(error)}") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -32,6 +32,10 @@ MAX_RANK = 5
 # What gzip can expand at most; a file that declares more than this for what it stores is a bomb.
 MAX_EXPANSION = 1100
 
+# All that is declared together: memory in proportion to the file, and some for free.
+FAIR_EXPANSION = 24
+FREE_BYTES = 128 << 20
+
 Kind = Literal["text", "integer", "float"]
 
 ROOT_ATTRIBUTES: dict[str, Kind] = {
@@ -70,12 +74,13 @@ class Column:
     rank: int | None = 1
 
 
+# In the order of writing: of a file that is cut short, actions are what repair needs.
 EPISODE_COLUMNS = {
-    "observations": Column(None, None),
     "actions": Column(np.dtype(np.int64)),
     "rewards": Column(np.dtype(np.float64)),
     "terminations": Column(np.dtype(np.bool_)),
     "truncations": Column(np.dtype(np.bool_)),
+    "observations": Column(None, None),
 }
 INFO_COLUMNS = {"lives": Column(np.dtype(np.int32))}
 SNAPSHOT_COLUMNS = {

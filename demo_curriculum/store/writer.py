@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, SimulatorSpec, Snapshot
 from demo_curriculum.store import schema
-from demo_curriculum.store.files import StoreError, refuse_existing, write_file
+from demo_curriculum.store.files import StoreError, refuse_existing, write_file, write_lock
 from demo_curriculum.store.reader import read_demos
 
 CHUNK_BYTES = 64 << 10
@@ -42,6 +43,37 @@ def write_demos(
     path = Path(path)
     if not overwrite:
         refuse_existing(path)
+        _write(path, demos, creator, overwrite=False)
+        return
+    with write_lock(path):
+        _write(path, demos, creator, overwrite=True)
+
+
+@contextmanager
+def change_demos(path: Path | str, *, creator: str = "demo_curriculum") -> Iterator[list[Demo]]:
+    """Yields the demos of a file to change in place; the file is replaced as a whole when the block ends without error.
+
+    Raises:
+        StoreError: as ``read_demos`` and ``write_demos``, or another process is writing the file.
+    """
+    path = Path(path)
+    with write_lock(path):
+        demos = read_demos(path)
+        yield demos
+        _write(path, demos, creator, overwrite=True)
+
+
+def append_demo(path: Path | str, demo: Demo) -> None:
+    """Adds a demo to the file at ``path``, which is replaced by a new one as a whole.
+
+    Raises:
+        StoreError: as ``change_demos``.
+    """
+    with change_demos(path) as demos:
+        demos.append(demo)
+
+
+def _write(path: Path, demos: Sequence[Demo], creator: str, *, overwrite: bool) -> None:
     if not 1 <= len(demos) <= schema.MAX_EPISODES:
         raise StoreError(f"{path}: a file holds 1 to {schema.MAX_EPISODES} demos, not {len(demos)}")
     simulator = demos[0].simulator
@@ -54,20 +86,15 @@ def write_demos(
     try:
         with h5py.File(image, "w", libver="latest", track_order=False) as file:
             _write_root(file, demos, creator)
-            for index, demo in enumerate(demos):
-                _write_episode(file.create_group(schema.episode_name(index)), index, demo)
+            groups = [file.create_group(schema.episode_name(index)) for index in range(len(demos))]
+            # What leads to the demos is then at the file's beginning, so that one that is cut short can be repaired.
+            file.flush()
+            for index, (group, demo) in enumerate(zip(groups, demos, strict=True)):
+                _write_episode(group, index, demo)
+                file.flush()
     except (OverflowError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: cannot be stored: {error}") from error
     write_file(path, image.getvalue(), overwrite=overwrite)
-
-
-def append_demo(path: Path | str, demo: Demo) -> None:
-    """Adds a demo to the file at ``path``, which is replaced by a new one as a whole.
-
-    Raises:
-        StoreError: as ``read_demos`` and ``write_demos``.
-    """
-    write_demos(path, [*read_demos(path), demo], overwrite=True)
 
 
 def _write_root(file: h5py.File, demos: Sequence[Demo], creator: str) -> None:
@@ -112,14 +139,22 @@ def _write_episode(group: h5py.Group, index: int, demo: Demo) -> None:
 
 
 def _write_snapshots(group: h5py.Group, snapshots: Sequence[Snapshot]) -> None:
+    for name, values in snapshot_columns(snapshots).items():
+        _write_column(group, name, values, rows=SNAPSHOTS_PER_CHUNK if name == "data" else None)
+
+
+def snapshot_columns(snapshots: Sequence[Snapshot]) -> dict[str, NDArray[Any]]:
+    """The columns of the format that hold ``snapshots``; at least one."""
     sizes = [len(snapshot.data) for snapshot in snapshots]
     data = np.zeros((len(snapshots), max(1, *sizes)), np.uint8)
     for row, snapshot in zip(data, snapshots, strict=True):
         row[: len(snapshot.data)] = np.frombuffer(snapshot.data, np.uint8)
-    _write_column(group, "data", data, rows=SNAPSHOTS_PER_CHUNK)
-    _write_column(group, "nbytes", np.array(sizes, np.int32))
-    _write_column(group, "step", np.array([snapshot.step for snapshot in snapshots], np.int64))
-    _write_column(group, "fingerprint", np.array([snapshot.fingerprint for snapshot in snapshots], np.uint64))
+    return {
+        "data": data,
+        "nbytes": np.array(sizes, np.int32),
+        "step": np.array([snapshot.step for snapshot in snapshots], np.int64),
+        "fingerprint": np.array([snapshot.fingerprint for snapshot in snapshots], np.uint64),
+    }
 
 
 def _write_column(group: h5py.Group, name: str, array: NDArray[Any], *, rows: int | None = None) -> None:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import matplotlib.image
 import numpy as np
 import pytest
 
 from demo_curriculum.cli.main import main
 from demo_curriculum.demo import Snapshot
+from demo_curriculum.recording.sheet import sheet_steps
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demo, read_demos, write_demos
@@ -62,10 +64,29 @@ def test_show_as_json(chain_path, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown["file"] == str(chain_path)
     (demo,) = shown["demos"]
-    assert (demo["id"], demo["steps"], demo["score"], demo["snapshots"]) == ("episode_0", 6, 1.0, 2)
+    assert (demo["id"], demo["steps"], demo["score"], demo["snapshots"]) == ("episode_0", 6, 1.0, [2, 4])
+    assert demo["lives"] == [{"step": 0, "lives": 0}]
+    assert demo["fingerprint"] == read_demo(chain_path).fingerprint
     assert demo["rewards"] == [{"step": 5, "points": 1.0}]
     assert demo["simulator"]["env_id"] == "LockedChain-6"
     assert (demo["origin"], demo["offset"], demo["complete"]) == ("search", 0, True)
+
+
+def test_show_draws_a_contact_sheet(path, tmp_path, capsys):
+    picture = tmp_path / "sheet.png"
+    assert main(["show", str(path), "--png", str(picture), "--id", "episode_1"]) == 0
+    assert "sheet.png: contact sheet of episode_1" in capsys.readouterr().out.replace("\n", "")
+    pixels = matplotlib.image.imread(picture)
+    assert pixels.shape[0] > 600 and pixels.shape[1] > 1000
+    fails(capsys, 1, "sheet.png: exists already", "show", path, "--png", picture)
+
+
+def test_the_sheet_shows_beginning_end_and_what_happens_between(pong_demo):
+    rewards = np.zeros(250)
+    rewards[[40, 130]] = 1
+    steps = sheet_steps(replace(pong_demo, rewards=rewards))
+    # 12 frames, 250 / 11 = 22.7 apart; those within 250 / 24 of a reward (41 and 131) move to right behind it.
+    assert steps == [0, 23, 41, 68, 91, 114, 131, 159, 182, 205, 227, 250]
 
 
 def test_show_keeps_markup_in_notes_as_text(tmp_path, capsys, pong_demo):

@@ -111,3 +111,11 @@ def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
     [demo] = read_demos(path)
     assert demo.score == 1
     assert "interrupted" in demo.note
+
+
+def test_the_screen_is_enough_to_search_by(tmp_path):
+    path = tmp_path / "chain.h5"
+    assert search(path, "--cell", "screen", env_id="LockedChain-6") == 0
+    [demo] = read_demos(path)
+    assert demo.score == 1
+    assert demo.note.endswith("--cell screen")

@@ -61,3 +61,18 @@ def test_every_game_has_a_cell_function():
     assert cell_of("ALE/MontezumaRevenge-v5") is montezuma_cell
     assert cell_of("ALE/Venture-v5") is screen_cell
     assert cell_of("LockedChain-8") is observation_cell
+
+
+def test_a_generic_cell_can_be_chosen_for_every_game():
+    assert cell_of("ALE/MontezumaRevenge-v5", "screen") is screen_cell
+    assert cell_of("ALE/MontezumaRevenge-v5", "observation") is observation_cell
+
+
+def test_the_screen_cell_works_on_pictures_smaller_than_its_patches():
+    chain = make_simulator("LockedChain-3")  # 8 rows of 32 pixels
+    cells = [screen_cell(chain)]
+    for key in chain.keys:
+        chain.play([int(key)])
+        cells.append(screen_cell(chain))
+    assert len(set(cells)) == 4
+    assert len(cells[0]) == 8 * 10

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_curriculum.store.files import StoreError, check_regular_file, write_file
+from demo_curriculum.store.files import StoreError, check_regular_file, write_file, write_lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,11 +45,66 @@ def test_a_failure_at_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_the_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
     calls = []
-    fsync, rename = os.fsync, os.replace
+    fsync, rename, link = os.fsync, os.replace, os.link
     monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("fsync"), fsync(handle)))
     monkeypatch.setattr(os, "replace", lambda *names: (calls.append("rename"), rename(*names)))
+    monkeypatch.setattr(os, "link", lambda *names: (calls.append("link"), link(*names)))
     write_file(tmp_path / "a", b"one", overwrite=False)
+    assert calls == ["fsync", "link", "fsync"]
+    calls.clear()
+    write_file(tmp_path / "a", b"two", overwrite=True)
     assert calls == ["fsync", "rename", "fsync"]
+
+
+def test_of_two_writers_of_a_new_file_one_gets_an_error(tmp_path, monkeypatch):
+    """The other writer's file appears between the first look and the renaming."""
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: ((tmp_path / "a").write_bytes(b"other"), fsync(handle)))
+    with pytest.raises(StoreError, match="a: exists already"):
+        write_file(tmp_path / "a", b"one", overwrite=False)
+    assert (tmp_path / "a").read_bytes() == b"other"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_second_writer_gets_a_clear_error_and_the_lock_ends_with_the_process(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    code = f"""
+import time
+from pathlib import Path
+from demo_curriculum.store.files import write_lock
+with write_lock(Path({str(path)!r})):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(StoreError, match="a: another process is writing it"), write_lock(path):
+        pytest.fail("locked twice")
+    process.kill()
+    process.wait()
+    with write_lock(path):
+        pass
+
+
+def test_a_writer_that_waited_for_a_file_locks_the_one_that_took_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    real = os.open
+    opened = []
+
+    def open_and_replace(name, *flags):
+        handle = real(name, *flags)
+        if name == path:
+            opened.append(os.fstat(handle).st_ino)
+        if len(opened) == 1:
+            opened.append(None)
+            write_file(path, b"new", overwrite=True)
+        return handle
+
+    monkeypatch.setattr(os, "open", open_and_replace)
+    with write_lock(path):
+        assert opened[-1] == path.stat().st_ino != opened[0]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):

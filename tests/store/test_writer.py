@@ -109,10 +109,18 @@ def test_snapshots_are_chunked_by_sixteen(tmp_path, make_demo):
 def test_a_summary_says_what_is_inside(tmp_path, make_demo):
     write_demos(tmp_path / "d.h5", [make_demo(), make_demo(3, snapshots=(), offset=0, complete=False)])
     first, second = summarise(tmp_path / "d.h5")
-    assert (first.id, first.steps, first.score, first.snapshots, first.origin) == ("episode_0", 5, 5.0, 2, "script")
+    assert (first.id, first.steps, first.score, first.snapshots, first.origin) == (
+        "episode_0",
+        5,
+        5.0,
+        (1, 5),
+        "script",
+    )
     assert first.rewards == ((1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0))
+    assert first.lives == ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5))
+    assert first.fingerprint == make_demo().fingerprint
     assert (first.seed, first.complete, first.offset, first.note) == (7, True, 0, "made by hand: é")
-    assert (second.id, second.snapshots, second.complete) == ("episode_1", 0, False)
+    assert (second.id, second.snapshots, second.complete) == ("episode_1", (), False)
     assert first.simulator == make_demo().simulator
 
 

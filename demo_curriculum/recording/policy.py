@@ -1,0 +1,58 @@
+"""Demos from a policy that was trained: the best of many episodes from the game's own reset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from demo_curriculum.demo import Demo
+from demo_curriculum.envs import RecordingSimulator
+from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.simulators import Simulator
+from demo_curriculum.training.evaluate import PROTOCOLS, evaluate
+from demo_curriculum.training.run import load_policy, simulator_for, stack_for
+
+
+def record_policy(
+    run_dir: Path,
+    env_id: str,
+    *,
+    episodes: int,
+    keep: int,
+    max_frames: int,
+    seed: int,
+    on_episode: Callable[[], None] | None = None,
+) -> list[Demo]:
+    """The ``keep`` highest scores of ``episodes``, best first; no-ops (up to 30) make the episodes differ more.
+
+    Raises:
+        DemoCurriculumError: the directory holds no run, or one of another game.
+    """
+    torch.set_num_threads(1)
+    run, policy, update, _ = load_policy(run_dir)
+    if run.env_id != env_id:
+        raise DemoCurriculumError(f"{run_dir}: its policy plays {run.env_id}, not {env_id}")
+    described, config = run.demos[0], run.config
+    recorders: list[RecordingSimulator] = []
+
+    def make() -> Simulator:
+        note = f"policy of {run_dir.name} after update {update}, best of {episodes} episodes, seed {seed}"
+        recorders.append(RecordingSimulator(simulator_for(described, config), origin="policy", note=note, keep=keep))
+        return recorders[-1]
+
+    evaluate(
+        policy,
+        make,
+        protocol=PROTOCOLS["noop"],
+        episodes=episodes,
+        max_steps=max(max_frames // config.frame_skip, 1),
+        frame_skip=config.frame_skip,
+        stack=stack_for(simulator_for(described, config), config),
+        seed=seed,
+        on_episode=on_episode,
+    )
+    for recorder in recorders:
+        recorder.finish()
+    return sorted((demo for recorder in recorders for demo in recorder.demos), key=lambda demo: -demo.score)[:keep]
