@@ -14,6 +14,11 @@ def multiplies_bf16() -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
+def product_dtype(device: torch.device) -> torch.dtype:
+    """What products are made of in this context."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+
+
 def fast_products(device: torch.device) -> torch.autocast:
     """A context in which a network's products are made of bfloat16 where the device is faster at them.
 

@@ -29,7 +29,8 @@ from demo_curriculum.training.stall import Remedy, StallWatch
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
 IMITATION_BATCH = 256
-BONUS_BATCH = 1024
+# More at once are slower: what a convolution gives no longer fits into the processor's cache.
+BONUS_BATCH = 256
 RND_BATCH = 256
 # Each episode's end is worth one batch of the vector predictor; many short episodes must not outweigh the policy.
 RND_BATCHES = 16
