@@ -22,8 +22,8 @@ def main(
 
     Args:
         source: a demo file, or a run directory.
-        output: demos.npz; or the folder of a Minari dataset, named NAME-vNUMBER, which minari.load_dataset(NAME-vNUMBER)
-            finds when MINARI_DATASETS_PATH is the folder that it is in; of a run, a new folder.
+        output: demos.npz; or the folder of a Minari dataset, named NAME-vNUMBER, for minari.load_dataset(NAME-vNUMBER)
+            to find when MINARI_DATASETS_PATH is the folder that it is in; of a run, a new folder.
         film: a film of the run, to go with it.
     """
     if source.is_dir():

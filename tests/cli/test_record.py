@@ -68,7 +68,7 @@ def test_an_unknown_game_is_one_line(tmp_path, capsys):
     [
         ((), "add --search"),
         (("--search",), "--until-score POINTS"),
-        (("--search", "--until-score", "1", "--fps", "3"), "do not go with --search"),
+        (("--search", "--until-score", "1", "--fps", "3"), "are different ways to record"),
         (("--fps", "-1"), "--fps"),
         (("--search", "--until-score", "0"), "--until-score POINTS"),
         (("--search", "--until-score", "nan"), "--until-score POINTS"),
