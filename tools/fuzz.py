@@ -524,6 +524,8 @@ def child(kind: str, numbers: range, seed: int, folder: Path, answers: int) -> N
 
     sys.addaudithook(audit)
     KINDS[kind](folder, np.random.default_rng(10**9)) if kind in ("snapshots", "actions", "begins") else None
+    # What the parent holds already is not the mutants' doing.
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in numbers:
         os.write(answers, b"?\n")
         begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -531,8 +533,8 @@ def child(kind: str, numbers: range, seed: int, folder: Path, answers: int) -> N
         if time.process_time() - begun > SECONDS:
             result = "HANG"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if peak > MEGABYTES << 10 and peak > before:
-            result = f"MEMORY {peak >> 10} MB"
+        if peak - inherited > MEGABYTES << 10 and peak > before:
+            result = f"MEMORY {peak - inherited >> 10} MB"
         if opened:
             result = f"OPENED {opened.pop()}"
         os.write(answers, f"{number} {result}\n".encode())

@@ -392,7 +392,8 @@ def test_two_recorders_of_one_file(recorder, output):
 def test_a_full_disk_is_said_and_the_recording_is_still_there(recorder, output, monkeypatch):
     hold(recorder, "d", 60)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        for name in ("link", "replace"):
+            patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
         tap(recorder, "f2")
         assert recorder.message.startswith("not saved: ") and "No space left" in recorder.message
         hold(recorder, "d", 10)
