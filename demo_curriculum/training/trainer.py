@@ -102,7 +102,7 @@ class Trainer:
         self.entropy = EntropyControl(entropy)
         self.lr = lr
         self.stall = StallWatch(patience)
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5)
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5, fused=True)
         self._seed_generators(seed)
         self.update = 0
         self.agent_steps = 0
@@ -114,7 +114,7 @@ class Trainer:
             self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int)
             memory = 0 if rnd.pixels else RND_MEMORY
             self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype)
-            self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
+            self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7, fused=True)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
@@ -287,7 +287,7 @@ class Trainer:
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.ranks.average_gradients(self.policy.parameters())
-                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), GRADIENT_NORM)
+                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), GRADIENT_NORM, foreach=True)
                 self.optimizer.step()
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value
@@ -322,8 +322,9 @@ class Trainer:
                     yield frames[chosen[: max(1, round(RND_SHARE * size))]]
         else:
             self.memory.add(frames)
-            for _ in range(min(max(episodes, 1), RND_BATCHES)):
-                yield self.memory.sample(-(-RND_BATCH // self.ranks.size), self.generator)
+            # With more ranks fewer and larger batches: to agree on gradients costs more than to find them.
+            for _ in range(-(-min(max(episodes, 1), RND_BATCHES) // self.ranks.size)):
+                yield self.memory.sample(RND_BATCH, self.generator)
 
     def _shared_modules(self) -> dict[str, Any]:
         """What is alike in all ranks."""
