@@ -244,7 +244,7 @@ def _update(observation: str, bench: Bench) -> Rate:
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.0)
 
     def work() -> int:
-        prediction = policy(observations)
+        prediction = policy(observations, torch.zeros(len(observations)))
         optimizer.zero_grad()
         sum(part.mean() for part in prediction).backward()
         optimizer.step()

@@ -31,12 +31,10 @@ class Prediction(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Sampled actions i64 (B,), their log probabilities (B,), and both values (B,)."""
+    """Sampled actions i64 (B,) and their log probabilities (B,)."""
 
     action: Tensor
     log_prob: Tensor
-    value_ext: Tensor
-    value_int: Tensor
 
 
 class Policy(nn.Module):
@@ -76,23 +74,27 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
-    def forward(self, observations: Tensor, slack: Tensor | None = None) -> Prediction:
-        """``observations`` (B, stack, ...), ``slack`` (B,) in demo steps; without it only the logits mean anything."""
-        if slack is None:
-            slack = torch.zeros(len(observations), device=observations.device)
+    def _features(self, observations: Tensor) -> Tensor:
         with fast_products(observations.device):
-            features = self.body(observations)
-        features = features.float()
+            features: Tensor = self.body(observations)
+        return features.float()
+
+    def logits(self, observations: Tensor) -> Tensor:
+        """(B, A) of ``observations`` (B, stack, ...)."""
+        return self.actor(self._features(observations))  # type: ignore[no-any-return]
+
+    def forward(self, observations: Tensor, slack: Tensor) -> Prediction:
+        """``observations`` (B, stack, ...), ``slack`` (B,) in demo steps."""
+        features = self._features(observations)
         known = torch.exp(-slack[:, None] / features.new_tensor(SLACKS))
         values = self.critic(torch.cat([features, known], dim=1))
         return Prediction(self.actor(features), values[:, 0], values[:, 1])
 
     @torch.no_grad()
-    def act(self, observations: Tensor, generator: torch.Generator, slack: Tensor | None = None) -> Decision:
-        logits, value_ext, value_int = self(observations, slack)
-        log_probs = logits.log_softmax(dim=1)
+    def act(self, observations: Tensor, generator: torch.Generator) -> Decision:
+        log_probs = self.logits(observations).log_softmax(dim=1)
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
-        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], value_ext, value_int)
+        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0])
 
 
 class VectorBody(nn.Module):

@@ -22,6 +22,7 @@ class Rollout:
     Attributes:
         observations: (T, N, stack, ...), what each action was chosen from.
         slack: i32 (T, N), demo steps until the lag ends the episode, which the value may know.
+        values_ext, values_int: (T, N), filled in once the rollout is full: all at once takes less time.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
         rewards: f32 (T, N), raw.
         terminated, ended: bool (T, N); ended is terminated or truncated.
@@ -83,7 +84,6 @@ class Rollout:
         self.observations[row, envs], self.slack[row, envs] = observations, slack
         self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
         self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
-        self.values_ext[row, envs], self.values_int[row, envs] = decision.value_ext, decision.value_int
         self.rewards[row, envs] = torch.from_numpy(rewards)
         self.terminated[row, envs] = torch.from_numpy(terminations)
         self.ended[row, envs] = torch.from_numpy(ended)

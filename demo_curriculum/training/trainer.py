@@ -169,7 +169,7 @@ class Trainer:
         slack = [self._slack[rows] for rows in groups]
 
         def decide(group: int) -> Decision:
-            decision = self.policy.act(observations[group], self.generator, slack[group])
+            decision = self.policy.act(observations[group], self.generator)
             env.send(group, decision.action.numpy())
             return decision
 
@@ -183,7 +183,17 @@ class Trainer:
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
         self._observations, self._slack = torch.cat(observations), torch.cat(slack)
+        self._value(rollout)
         return rollout
+
+    @torch.no_grad()
+    def _value(self, rollout: Rollout) -> None:
+        steps = max(1, BONUS_BATCH // self.env.num_envs)
+        for rows in (slice(first, first + steps) for first in range(0, self.steps, steps)):
+            seen, slack = rollout.observations[rows], rollout.slack[rows]
+            prediction = self.policy(seen.flatten(0, 1), slack.flatten())
+            rollout.values_ext[rows] = prediction.value_ext.view_as(slack)
+            rollout.values_int[rows] = prediction.value_int.view_as(slack)
 
     @torch.no_grad()
     def _next_values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:

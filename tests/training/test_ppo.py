@@ -45,7 +45,7 @@ def test_invalid_rows_have_no_influence_on_what_is_learned() -> None:
         advantages = torch.linspace(-1, 1, 10)
         advantages[6:] = wild
         losses = ppo_losses(
-            policy(observations[rows]),
+            policy(observations[rows], torch.zeros(size)),
             torch.arange(10)[rows] % 3,
             torch.full((size,), -1.0),
             advantages[rows],
@@ -83,8 +83,10 @@ def test_normalise_counts_valid_rows_only() -> None:
 @pytest.mark.parametrize("shape", [(2, 128), (4, 84, 84), (4, 105, 80), (1, 5)])
 def test_policies_take_every_kind_of_observation(shape: tuple[int, ...]) -> None:
     policy = Policy(shape, 18)
-    logits, value_ext, value_int = policy(torch.randint(0, 255, (3, *shape), dtype=torch.uint8))
+    observations = torch.randint(0, 255, (3, *shape), dtype=torch.uint8)
+    logits, value_ext, value_int = policy(observations, torch.full((3,), 50))
     assert logits.shape == (3, 18) and value_ext.shape == value_int.shape == (3,)
+    assert torch.equal(policy.logits(observations), logits)
 
 
 def test_actions_follow_their_probabilities_and_the_generator() -> None:
