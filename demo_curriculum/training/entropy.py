@@ -19,7 +19,7 @@ class EntropyControl:
     """
 
     def __init__(
-        self, base: float, *, floor: float = 0.3, patience: int = 20, rate: float = 1.1, most: float = 10.0
+        self, base: float, *, floor: float = 0.1, patience: int = 20, rate: float = 1.1, most: float = 10.0
     ) -> None:
         self.base, self.floor, self.patience, self.rate, self.most = base, floor, patience, rate, most
         self.weight = base
