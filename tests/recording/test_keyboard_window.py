@@ -22,6 +22,9 @@ pygame = pytest.importorskip("pygame")
 
 ROOT = Path(__file__).parents[2]
 GAME = "ALE/MontezumaRevenge-v5"
+# One real window at a time: they would compete for the focus and for the processor.
+pytestmark = pytest.mark.xdist_group("window")
+
 SCREEN_TOOLS = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 
 
