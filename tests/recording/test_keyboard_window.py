@@ -1,11 +1,13 @@
 """The recorder's window: with SDL's dummy driver by posted events, and a real one under Xvfb by xdotool."""
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,9 +24,6 @@ pygame = pytest.importorskip("pygame")
 
 ROOT = Path(__file__).parents[2]
 GAME = "ALE/MontezumaRevenge-v5"
-# One real window at a time: they would compete for the focus and for the processor.
-pytestmark = pytest.mark.xdist_group("window")
-
 SCREEN_TOOLS = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 
 
@@ -276,6 +275,9 @@ def screen():
     """The number of an X display of our own, and xdotool on it."""
     if SCREEN_TOOLS:
         pytest.skip(f"needs {' and '.join(SCREEN_TOOLS)}")
+    # One at a time on a machine, whatever the number of test processes: two servers that begin at once take each other's.
+    lock = (Path(tempfile.gettempdir()) / "demo-curriculum-screen.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     reading, writing = os.pipe()
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
@@ -293,6 +295,7 @@ def screen():
     yield environment, xdotool
     server.terminate()
     server.wait()
+    lock.close()
 
 
 def open_recorder(screen, *arguments):
