@@ -275,7 +275,7 @@ def screen():
     """The number of an X display of our own, and xdotool on it."""
     if SCREEN_TOOLS:
         pytest.skip(f"needs {' and '.join(SCREEN_TOOLS)}")
-    # One at a time on a machine, whatever the number of test processes: two servers that begin at once take each other's.
+    # One at a time on a machine: two servers that begin at once take each other's display.
     lock = (Path(tempfile.gettempdir()) / "demo-curriculum-screen.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     reading, writing = os.pipe()
