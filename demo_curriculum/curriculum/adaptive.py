@@ -35,10 +35,8 @@ EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
 DONE_WEIGHT = 0.3
 """How often a demo is drawn whose frontier is 0 and whose reset is tied, next to 1 for the others."""
-LEAST_WEIGHT = 0.1
-"""How often a segment at its beginning that always ties is drawn, next to 1 for one that is climbed."""
-GO_ON = 0.85
-"""Of the episodes that tie a segment those that go on into the next; all of those from the reset do."""
+ARRIVALS = 0.5
+"""Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
 MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
 
@@ -125,8 +123,9 @@ class AdaptiveCurriculum:
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and each segment is
     climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
-    ties a segment goes on into the next one once that is at its beginning too, so that it is learnt from where the
-    agent arrives and not only from where the demo passed. Two neighbours become one when what is handed over ties so
+    ties a segment goes on into the next one once that is at its beginning too: always from the reset, else as often as
+    the next one fails. Where it arrived further episodes begin, so that a segment is learnt from where the agent comes
+    to it and not only from where the demo passed. Two neighbours become one when what is handed over ties so
     often that both together tie ``MERGED_RATE`` times the threshold, all when the reset ties the whole demo.
 
     Args:
@@ -197,8 +196,10 @@ class AdaptiveCurriculum:
             share = RESET_SHARE_AT_BEGINNING if len(segments) == 1 else RESET_SHARE_OF_MANY
         if rng.random() < share:
             return Start(demo, climb.timeline.reset_step, segments[0].goal)
-        weights = [1.0 if segment.left else max(1 - segment.tie_rate, LEAST_WEIGHT) for segment in segments]
-        segment = segments[draw(rng, np.array(weights))]
+        segment = segments[draw(rng, np.array([segment.need for segment in segments]))]
+        # Episodes that went on to this very start have left places there to begin from.
+        if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
+            return Start(demo, segment.begin, segment.goal)
         return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
@@ -216,7 +217,7 @@ class AdaptiveCurriculum:
         if index is None or index + 1 == len(climb.segments):
             return None
         following = climb.segments[index + 1]
-        if following.left or (origin.step != climb.timeline.reset_step and rng.random() >= GO_ON):
+        if following.left or (origin.step != climb.timeline.reset_step and rng.random() >= following.need):
             return None
         return Start(reached.demo, following.begin, following.goal)
 

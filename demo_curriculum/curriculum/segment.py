@@ -22,6 +22,7 @@ COLLAPSE = 0.2
 """Below this share of the threshold the frontier counts as lost."""
 MIN_RETREAT, MAX_RETREAT = 24, 120
 MAX_SPAN = 256
+LEAST_NEED = 0.1
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -93,6 +94,11 @@ class Segment:
         """The lower of what is known of the window and of the episodes handed over; 0 where nothing is."""
         rates = [trials.tie_rate for trials in (self.window, self.handed) if trials.tie_rate is not None]
         return min(rates, default=0.0)
+
+    @property
+    def need(self) -> float:
+        """How much there is to learn, in (0, 1]: 1 while it is climbed, then how often it fails."""
+        return 1.0 if self.left else max(1.0 - self.tie_rate, LEAST_NEED)
 
     def move(
         self, threshold: float, min_trials: int, patience: int, success: NDArray[np.float64]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Ending, Outcome, Start
+from demo_curriculum.envs.arrivals import Arrivals
 from demo_curriculum.envs.simulator_env import SimulatorEnv
 from demo_curriculum.simulators.playback import check_same_game
 
@@ -53,9 +54,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     - as the game itself says.
 
     After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score and its lateness
-    count from there. An agent that reaches a score for which the demo needed until step t is never later than t: what
-    it lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published,
-    keeps it).
+    count from there. A start at which episodes went on begins as one of them arrived, no longer as the demo did; such
+    an episode begins with its second leg.
+
+    An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
+    is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
 
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
@@ -117,6 +120,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
+        self._arrivals = Arrivals()
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
     def _begin_episode(self, start: Start) -> None:
@@ -164,11 +168,16 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             self.env.reset(seed=seed)
         start = self.sample(self.env.np_random)
         demo = self.demos[start.demo]
-        if start.step <= demo.reset_step:
+        arrival = self._arrivals.draw(start, self.env.np_random)
+        if arrival is not None:
+            observation = self.env.begin_as(arrival)
+        elif start.step <= demo.reset_step:
             observation, _ = self.env.reset()
         else:
             observation = self.env.begin(demo, start.step, start.demo)
         self._begin_episode(start)
+        if arrival is not None:
+            self._leg = 1
         return observation, {"demo_start": start, "lives": self._lives}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -191,6 +200,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
                 self._earlier_length += self._length
                 self._leg += 1
                 self._begin_leg(following)
+                self._arrivals.add(following, self.env.arrive())
         self._lives = info["lives"]
         if ending is not None:
             outcome = self._outcome(ending)
@@ -248,6 +258,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "length": self._length,
             "tail_left": self._tail_left,
             "lives": self._lives,
+            "arrivals": self._arrivals.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -259,3 +270,4 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._score, self._length = state["score"], state["length"]
         self._tail_left, self._lives = state["tail_left"], state["lives"]
         self._deadline = self._find_deadline()
+        self._arrivals.load_state_dict(state["arrivals"])

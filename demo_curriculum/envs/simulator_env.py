@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo
+from demo_curriculum.envs.arrivals import Arrival
 from demo_curriculum.simulators.protocol import Simulator
 
 CACHED_STARTS = 4096
@@ -147,6 +148,18 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
             self._stack[:] = begun.stack
         self._untouched = False
         self._previous_action = int(demo.actions[step - 1]) if step > 0 else 0
+        return self._stack.copy()
+
+    def arrive(self) -> Arrival:
+        """What is here now, for ``begin_as`` to begin with."""
+        return Arrival(self.simulator.save(), self._stack.copy(), self._previous_action)
+
+    def begin_as(self, arrival: Arrival) -> NDArray[Any]:
+        """Begins an episode where an earlier one arrived; returns the first observation."""
+        self.simulator.restore(arrival.state)
+        self._stack[:] = arrival.stack
+        self._previous_action = arrival.previous_action
+        self._untouched = False
         return self._stack.copy()
 
     def _replay_to(self, demo: Demo, step: int) -> int:

@@ -65,9 +65,9 @@ class TrainConfig:
     imitation: float = -1.0
     envs: int = 32
     steps: int = 128
-    epochs: int = 3
-    minibatches: int = 4
-    lr: float = 3e-4
+    epochs: int = 4
+    minibatches: int = 16
+    lr: float = 5e-4
     gamma: float = 0.99
     gamma_int: float = 0.99
     lam: float = 0.95

@@ -28,7 +28,7 @@ from demo_curriculum.training.stall import Remedy, StallWatch
 
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
-IMITATION_BATCH = 256
+IMITATION_BATCH = 64
 # More at once are slower: what a convolution gives no longer fits into the processor's cache.
 BONUS_BATCH = 256
 RND_BATCH = 256

@@ -163,7 +163,20 @@ def test_gymnasium_accepts_it(observation: str) -> None:
 
 
 class PatientChain(LockedChain):
-    """A chain on which wrong actions only cost time, with a reward behind every fifth door."""
+    """A chain on which wrong actions only cost time, with a reward behind every fifth door; it counts them."""
+
+    waited = 0
+
+    def reset(self) -> None:
+        super().reset()
+        self.waited = 0
+
+    def save(self) -> bytes:
+        return super().save() + bytes([self.waited])
+
+    def restore(self, data: bytes) -> None:
+        super().restore(data[:-1])
+        self.waited = data[-1]
 
     def play(self, actions: Sequence[int]) -> float:
         reward = 0.0
@@ -172,6 +185,8 @@ class PatientChain(LockedChain):
                 self.position += 1
                 reward += self.position % 5 == 0
                 self.game_over = self.position == self.length
+            else:
+                self.waited += 1
         return reward
 
     def act(self, wait: bool) -> int:
@@ -291,3 +306,33 @@ def test_slack_counts_down_to_the_end_by_lag() -> None:
     for _ in range(5):
         tied.step(simulator.act(wait=False))
     assert tied.slack == 1000, "nothing is due after a tie"
+
+
+def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
+    following = Start(0, 5, 20)
+
+    def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        return following if reached.goal == 5 else None
+
+    env, simulator = patient_env(Start(0, 0, 5), onward=onward, lag=3)
+    starts = iter([following, Start(0, 0, 5), following, Start(0, 6, 20)])
+    env.sample = lambda rng: next(starts)
+    outcomes, states = [], []
+    for waits in ((), (1, 2), (), ()):
+        env.reset(seed=0)
+        states.append(simulator.save())
+        for step in range(1, 40):
+            *_, terminated, truncated, info = env.step(simulator.act(wait=step in waits or step > 7))
+            if step == 7 and waits:
+                arrived = simulator.save()
+            if terminated or truncated:
+                break
+        outcomes.append(info["demo_start"])
+    # Nobody has arrived before the first; the second goes on; the third begins where the second arrived.
+    assert [outcome.start for outcome in outcomes] == [following, following, following, Start(0, 6, 20)]
+    assert [outcome.leg for outcome in outcomes] == [0, 1, 1, 0]
+    assert states[2] == arrived != states[0]
+    resumed, simulator = patient_env(following, onward=onward)
+    resumed.load_state_dict(env.state_dict())
+    resumed.reset(seed=1)
+    assert simulator.save() == arrived
