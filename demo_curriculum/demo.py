@@ -95,6 +95,8 @@ class Outcome:
         tied: whether ``score`` reached the demo's return from the start to the goal.
         ending: why it ended.
         leg: how many legs of the same episode came before.
+        path: the actions of an episode from the game's own reset, one a demo step as they were executed; only where it
+            is its environment's best so far.
     """
 
     start: Start
@@ -103,6 +105,7 @@ class Outcome:
     tied: bool
     ending: Ending
     leg: int = 0
+    path: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def main(
 
     Args:
         demo: demo file; all demos in it are trained on.
-        run_dir: where config, progress log and checkpoints go.
+        run_dir: where config, progress log, checkpoints, and the best episode from the reset as a demo, best.h5, go.
         config: settings of the run.
         ranks: processes that train together, each with its share of the simulators; by default as many as this machine
             has cores, as far as they can share the simulators alike. Under torchrun that decides.

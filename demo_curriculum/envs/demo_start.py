@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -62,7 +63,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
-    the game's own reset also that of the whole, judged up to the demo's end.
+    the game's own reset also that of the whole, judged up to the demo's end. The whole's has the ``path`` where it
+    scores more than any before in this environment, or as much in fewer steps.
 
     ``slack`` is how many demo steps are left until the lag ends the episode if nothing is gained. The agent cannot see
     it and must not, as there is no demo to be behind of in the real game; but what a state is worth depends on it.
@@ -121,6 +123,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
         self._arrivals = Arrivals()
+        # Score and demo steps of the best episode from the reset.
+        self._record = (0.0, 0)
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
     def _begin_episode(self, start: Start) -> None:
@@ -204,9 +208,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._lives = info["lives"]
         if ending is not None:
             outcome = self._outcome(ending)
-            outcomes.append(outcome)
+            whole = self._whole(outcome)
+            if whole is None:
+                outcome = self._with_path(outcome)
+            outcomes += [outcome] if whole is None else [outcome, self._with_path(whole)]
             info["demo_start"] = outcome
-            outcomes += self._whole(outcome)
         if outcomes:
             info["outcomes"] = outcomes
         return observation, reward, ending in ("terminated", "life", "lag"), ending == "tie", info
@@ -221,14 +227,25 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(self._start, self._score, self._length, self._tail_left is not None, ending, self._leg)
 
-    def _whole(self, last: Outcome) -> list[Outcome]:
+    def _with_path(self, outcome: Outcome) -> Outcome:
+        """With the path, if that of an episode from the reset is a new record."""
+        path = self.env.path
+        if path is None:
+            return outcome
+        score, steps = self._record
+        if outcome.score > score or (outcome.tied and outcome.score == score and len(path) < steps):
+            self._record = (outcome.score, len(path))
+            return replace(outcome, path=tuple(path))
+        return outcome
+
+    def _whole(self, last: Outcome) -> Outcome | None:
         """Of an episode from the game's own reset whose legs were not judged up to the demo's end at once."""
         demo = self.demos[self._origin.demo]
         if self._origin.step != demo.reset_step or self._origin.goal == len(demo):
-            return []
+            return None
         start = Start(self._origin.demo, demo.reset_step, len(demo))
         score, length = self._earlier_score + last.score, self._earlier_length + last.length
-        return [Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)]
+        return Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)
 
     def _ending(self, over: bool, lives: int) -> Ending | None:
         if self._tail_left is not None:
@@ -259,6 +276,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "tail_left": self._tail_left,
             "lives": self._lives,
             "arrivals": self._arrivals.state_dict(),
+            "record": list(self._record),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -271,3 +289,4 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._tail_left, self._lives = state["tail_left"], state["lives"]
         self._deadline = self._find_deadline()
         self._arrivals.load_state_dict(state["arrivals"])
+        self._record = (state["record"][0], state["record"][1])

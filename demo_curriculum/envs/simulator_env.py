@@ -72,6 +72,8 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
 
     Attributes:
         frames: demo steps played so far, replays to a start and no-ops included.
+        path: of an episode from the game's own reset, the actions so far, one a demo step as they were executed; None
+            for any other.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 60}  # noqa: RUF012 - Gymnasium's own declaration
@@ -97,6 +99,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self.cache = cache if cache is not None else StartCache()
         self.render_mode = render_mode
         self.frames = 0
+        self.path: list[int] | None = None
         shape = (stack, *simulator.observation_shape)
         dtype = simulator.observation_dtype
         low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
@@ -114,6 +117,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self._untouched = True
         self._previous_action = 0
         noops = int(self.np_random.integers(self.noop_max + 1)) if self.noop_max else 0
+        self.path = [0] * noops
         if noops:
             self.simulator.play([0] * noops)
             self.frames += noops
@@ -147,6 +151,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
             self.simulator.restore(begun.state)
             self._stack[:] = begun.stack
         self._untouched = False
+        self.path = None
         self._previous_action = int(demo.actions[step - 1]) if step > 0 else 0
         return self._stack.copy()
 
@@ -160,6 +165,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self._stack[:] = arrival.stack
         self._previous_action = arrival.previous_action
         self._untouched = False
+        self.path = None
         return self._stack.copy()
 
     def _replay_to(self, demo: Demo, step: int) -> int:
@@ -204,6 +210,8 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         else:
             actions = [action] * self.frame_skip
         reward = self.simulator.play(actions)
+        if self.path is not None:
+            self.path += actions
         self.frames += self.frame_skip
         self._untouched = False
         self._push(self.simulator.observe())
@@ -220,6 +228,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
             "stack": self._stack.copy(),
             "previous_action": self._previous_action,
             "frames": self.frames,
+            "path": None if self.path is None else np.array(self.path, np.int32),
             "rng": self.np_random.bit_generator.state,
         }
 
@@ -232,4 +241,5 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self._stack[:] = state["stack"]
         self._previous_action = int(state["previous_action"])
         self.frames = int(state["frames"])
+        self.path = None if state["path"] is None else state["path"].tolist()
         self.np_random.bit_generator.state = state["rng"]

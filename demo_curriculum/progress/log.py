@@ -16,6 +16,8 @@ Schema 1. Kinds of records, and what each must hold; readers pass over fields an
 - ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
   (updates without progress).
 - ``checkpoint`` kept for good: ``update``, ``agent_steps``, ``frontiers``.
+- ``best`` episode from the game's own reset so far, kept in ``best.h5``: ``update``, ``agent_steps``, ``score``,
+  ``steps`` (demo steps).
 - ``end`` and ``resume``: ``update``, ``reason``.
 - ``eval``, in a log of its own beside this one (``evals.jsonl``), for each has one writer: ``update``, ``agent_steps``,
   ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``.
@@ -61,6 +63,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "buckets": ("update", "demo", "width", "tie_rate"),
     "remedy": ("update",),
     "checkpoint": ("update", "agent_steps", "frontiers"),
+    "best": ("update", "agent_steps", "score", "steps"),
     "eval": ("update", "agent_steps", "protocol", "episodes", "mean", "ties"),
     "resume": ("update", "reason"),
     "end": ("update", "reason"),

@@ -19,6 +19,7 @@ from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_after
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
+from demo_curriculum.training.best import BestEpisode
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.milestones import MilestoneKeeper
@@ -128,12 +129,16 @@ def train(
         earlier = float(state["seconds"])
 
     milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
+    best = BestEpisode(folder, run.demos[0]) if ranks.first else None
+    if state is not None and best is not None:
+        best.rank = (state["best"][0], state["best"][1])
 
     def save() -> None:
         whole = trainer.state_dict()
-        if ranks.first:
+        if best is not None:
             seconds = earlier + time.monotonic() - began
-            save_checkpoint(checkpoints, trainer.update, {"trainer": whole, "seconds": seconds})
+            around = {"seconds": seconds, "best": list(best.rank)}
+            save_checkpoint(checkpoints, trainer.update, {"trainer": whole, **around})
 
     journal = _journal(folder, run, trainer, display, resumed=state is not None, tensorboard=tensorboard)
     with journal as write, _stop_requests(twice=ranks.size == 1) as stop:
@@ -149,9 +154,12 @@ def train(
             ticked, steps = now, report.agent_steps
             for record in _records(run, trainer, report, earlier + now - began, rate):
                 write(record)
-            kept = milestones.save_if_due() if milestones is not None else None
-            if kept is not None:
-                write(kept)
+            kept = [
+                milestones.save_if_due() if milestones is not None else None,
+                best.take(report.outcomes, report.update, report.agent_steps) if best is not None else None,
+            ]
+            for record in filter(None, kept):
+                write(record)
             wanted = _reached(trainer, limits, now - began, stop)
             reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
             if reason is None and due:

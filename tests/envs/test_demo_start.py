@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,10 +211,11 @@ def test_an_episode_goes_on_where_the_curriculum_says() -> None:
 
     env, simulator = patient_env(Start(0, 0, 5), onward=onward, tail=0.0)
     env.reset(seed=0)
-    brought = {}
+    brought, played = {}, []
     for step in range(1, 30):
         # Two moments of waiting in each leg.
-        *_, terminated, truncated, info = env.step(simulator.act(wait=step in (2, 3, 9, 10)))
+        played.append(simulator.act(wait=step in (2, 3, 9, 10)))
+        *_, terminated, truncated, info = env.step(played[-1])
         if "outcomes" in info:
             brought[step] = info["outcomes"]
         if terminated or truncated:
@@ -224,7 +226,7 @@ def test_an_episode_goes_on_where_the_curriculum_says() -> None:
         24: [
             Outcome(Start(0, 10, 20), 2.0, 10, True, "terminated", 2),
             # From the game's own reset: the whole as well.
-            Outcome(Start(0, 0, 20), 4.0, 24, True, "terminated", 0),
+            Outcome(Start(0, 0, 20), 4.0, 24, True, "terminated", 0, tuple(played)),
         ],
     }
     assert info["demo_start"] == brought[24][0]
@@ -240,7 +242,8 @@ def test_the_whole_is_not_tied_where_a_leg_fails_or_is_not_gone_into() -> None:
             if terminated or truncated:
                 break
         *_, last, whole = [*info["outcomes"]]
-        assert whole == Outcome(Start(0, 0, 20), score, length, False, "lag" if onward else "tie")
+        assert whole.path is not None and len(whole.path) == length
+        assert replace(whole, path=None) == Outcome(Start(0, 0, 20), score, length, False, "lag" if onward else "tie")
         assert last.tied == (onward is None)
     env, simulator = patient_env(Start(0, 3, 5), tail=0.0)
     env.reset(seed=0)
@@ -284,7 +287,9 @@ def test_an_episode_in_its_second_leg_is_saved_and_goes_on_exactly() -> None:
         assert mine[1:] == theirs[1:] and np.array_equal(mine[0], theirs[0])
         if mine[2] or mine[3]:
             break
-    assert mine[4]["outcomes"][-1] == Outcome(Start(0, 0, 20), 4.0, 21, True, "terminated")
+    whole = mine[4]["outcomes"][-1]
+    assert replace(whole, path=None) == Outcome(Start(0, 0, 20), 4.0, 21, True, "terminated")
+    assert len(whole.path) == 21 and whole == theirs[4]["outcomes"][-1]
 
 
 def test_slack_counts_down_to_the_end_by_lag() -> None:
@@ -336,3 +341,24 @@ def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
     resumed.load_state_dict(env.state_dict())
     resumed.reset(seed=1)
     assert simulator.save() == arrived
+
+
+def test_the_best_path_from_the_reset_is_told_with_what_was_executed() -> None:
+    def play(wait_until: int) -> Outcome:
+        env.reset()
+        for step in range(1, 60):
+            *_, terminated, truncated, info = env.step(simulator.act(wait=step <= wait_until))
+            if terminated or truncated:
+                return info["demo_start"]
+        raise AssertionError
+
+    env, simulator = patient_env(Start(0, 0, 20), length=20)
+    env.env.sticky = 0.25
+    env.reset(seed=3)
+    first, slower, faster, again = play(4), play(12), play(0), play(4)
+    assert first.path is not None and slower.path is None and faster.path is not None and again.path is None
+    # Played again without stickiness, the path comes to the same.
+    replayed = play_demo(simulator, faster.path, origin="policy")
+    assert replayed.score == faster.score == 4 and len(faster.path) == faster.length < first.length
+    env.sample = lambda rng: Start(0, 5, 20)
+    assert play(0).path is None, "not from the reset"
