@@ -1,7 +1,6 @@
 import pytest
 
 from demo_curriculum.demo import Outcome, Start
-from demo_curriculum.progress.log import read_log
 from demo_curriculum.recording.verification import verify_on
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.store import read_demos
