@@ -49,7 +49,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     An episode ends
 
     - as a *truncation* once the agent has tied the demo and a tail of ``int(exp(tail * u))`` demo steps has passed,
-      u uniform in [0, 1): nothing in the game ends there, so a value should be bootstrapped;
+      u uniform in [0, 1): nothing in the game ends there, so a value should be bootstrapped. An episode from the game's
+      own reset that has tied the whole demo goes on to look for more, until ``beyond`` demo steps bring no reward;
     - as a *termination* when its score falls below the demo's of ``lag`` demo steps earlier (``lag_floor``), as
       published, so that dawdling has no future to hope for; or when a life is lost, if ``end_on_life_loss``;
     - as the game itself says.
@@ -76,6 +77,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         onward: what an episode goes on with after a tie, usually ``curriculum.onward``; nothing by default.
         lag: demo steps that the agent may be behind the demo; 50 in the paper.
         tail: 7 in the paper (157 demo steps in the mean).
+        beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
 
     Example:
@@ -106,6 +108,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         onward: Onward | None = None,
         lag: int = 100,
         tail: float = 7.0,
+        beyond: int = 0,
         end_on_life_loss: bool = True,
         forgive: bool = True,
     ) -> None:
@@ -117,6 +120,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.onward = onward
         self.lag = lag
         self.tail = tail
+        self.beyond = beyond
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
         self._returns = [demo.returns for demo in self.demos]
@@ -195,7 +199,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             self._deadline = self._find_deadline()
         outcomes = []
         tied_before = self._tail_left is not None
-        ending = self._ending(over, info["lives"])
+        ending = self._ending(over, info["lives"], reward)
         if ending is None and self._tail_left is not None and not tied_before and self.onward is not None:
             following = self.onward(self._origin, self._start, self.env.np_random)
             if following is not None:
@@ -247,11 +251,20 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         score, length = self._earlier_score + last.score, self._earlier_length + last.length
         return Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)
 
-    def _ending(self, over: bool, lives: int) -> Ending | None:
+    @property
+    def _tied_the_whole(self) -> bool:
+        """Once the goal is tied: whether the episode has played all of the demo, from the game's own reset."""
+        demo = self.demos[self._start.demo]
+        return self._origin.step == demo.reset_step and self._start.goal == len(demo)
+
+    def _ending(self, over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
             self._tail_left -= self.env.frame_skip
+            if reward > 0 and self.beyond and self._tied_the_whole:
+                self._tail_left = self.beyond
         elif self._score >= self._target:
-            self._tail_left = int(math.exp(self.tail * self.env.np_random.random()))
+            tail = int(math.exp(self.tail * self.env.np_random.random()))
+            self._tail_left = self.beyond if self.beyond and self._tied_the_whole else tail
         if over:
             return "terminated"
         if self.end_on_life_loss and lives < self._lives:

@@ -55,6 +55,7 @@ class EnvRecipe:
     stack: int
     lag: int
     tail: float
+    beyond: int
     end_on_life_loss: bool
     forgive: bool
 
@@ -74,6 +75,7 @@ class EnvRecipe:
             onward=curriculum.onward,
             lag=self.lag,
             tail=self.tail,
+            beyond=self.beyond,
             end_on_life_loss=self.end_on_life_loss,
             forgive=self.forgive,
         )

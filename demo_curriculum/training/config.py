@@ -26,6 +26,8 @@ class TrainConfig:
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
+        beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
+            no reward, so that the policy may beat the demonstrator; 0 ends it as any other.
         end_on_life_loss: whether losing a life ends an episode.
         reward: learn from the sign of rewards, from raw ones, or scaled to the demo's size.
         rnd: pay an exploration bonus by random network distillation.
@@ -58,6 +60,7 @@ class TrainConfig:
     noop_max: int = 0
     lag: int = 100
     tail: float = 4.0
+    beyond: int = 400
     end_on_life_loss: bool = True
     reward: Literal["sign", "raw", "scaled"] = "sign"
     rnd: bool = True
@@ -77,23 +80,11 @@ class TrainConfig:
     hidden: int = 256
 
     def __post_init__(self) -> None:
+        counts = ("frame_skip", "envs", "steps", "epochs", "minibatches", "hidden")
+        others = ("stack", "split", "noop_max", "lag", "tail", "beyond", "bonus_weight", "entropy", "patience", "seed")
         checks = {
-            "frame_skip, envs, steps, epochs, minibatches and hidden must be at least 1": min(
-                self.frame_skip, self.envs, self.steps, self.epochs, self.minibatches, self.hidden
-            )
-            >= 1,
-            "stack, split, noop_max, lag, tail, bonus_weight, entropy, patience and seed must not be negative": min(
-                self.stack,
-                self.split,
-                self.noop_max,
-                self.patience,
-                self.lag,
-                self.tail,
-                self.bonus_weight,
-                self.entropy,
-                self.seed,
-            )
-            >= 0,
+            f"{', '.join(counts)} must be at least 1": min(getattr(self, name) for name in counts) >= 1,
+            f"{', '.join(others)} must not be negative": min(getattr(self, name) for name in others) >= 0,
             "sticky must be in [0, 1)": 0 <= self.sticky < 1,
             "gamma, gamma_int and lam must be in [0, 1]": all(
                 0 <= value <= 1 for value in (self.gamma, self.gamma_int, self.lam)

@@ -212,6 +212,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         stack=stack_for(simulator_for(run.demos[0], config), config),
         lag=config.lag,
         tail=config.tail,
+        beyond=config.beyond,
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
     )

@@ -362,3 +362,23 @@ def test_the_best_path_from_the_reset_is_told_with_what_was_executed() -> None:
     assert replayed.score == faster.score == 4 and len(faster.path) == faster.length < first.length
     env.sample = lambda rng: Start(0, 5, 20)
     assert play(0).path is None, "not from the reset"
+
+
+def test_an_episode_that_ties_the_whole_demo_goes_on_to_look_for_more() -> None:
+    """The demo ends after the second of four rewards; beyond it each is five steps from the one before."""
+    simulator = PatientChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys[:10].tolist(), origin="script")
+    lengths = {}
+    for step, goal, beyond in ((0, 10, 6), (0, 10, 4), (0, 10, 0), (3, 10, 6)):
+        start = Start(0, step, goal)
+        env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng, s=start: s, tail=0.0, beyond=beyond)
+        env.reset(seed=0)
+        ended = False
+        while not ended:
+            # Straight to the third reward at 15, then only waiting.
+            *_, terminated, truncated, info = env.step(simulator.act(wait=simulator.position >= 15))
+            ended = terminated or truncated
+        assert info["demo_start"].tied and info["demo_start"].ending == "tie"
+        lengths[step, beyond] = (info["demo_start"].length, info["demo_start"].score)
+    # 10 to the tie; 5 more to a reward, and 6 that bring none; or 4 that bring none; or the tail of one step.
+    assert lengths == {(0, 6): (21, 3.0), (0, 4): (14, 2.0), (0, 0): (11, 2.0), (3, 6): (8, 2.0)}

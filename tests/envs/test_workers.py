@@ -29,7 +29,18 @@ def demo() -> Demo:
 
 def recipe(demo: Demo, **changes: Any) -> EnvRecipe:
     made = EnvRecipe(
-        GAME, {}, [demo], 4, sticky=0.25, noop_max=5, stack=2, lag=8, tail=3.0, end_on_life_loss=True, forgive=True
+        GAME,
+        {},
+        [demo],
+        4,
+        sticky=0.25,
+        noop_max=5,
+        stack=2,
+        lag=8,
+        tail=3.0,
+        beyond=0,
+        end_on_life_loss=True,
+        forgive=True,
     )
     return replace(made, **changes)
 
