@@ -33,6 +33,9 @@ NEAR, NEAR_AT_BEGINNING = 12 / 19, 4 / 11
 """Of the other episodes those from the frontier's window; the rest begins later."""
 EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
+PACE_MEMORY = 50
+"""Each new episode of a demo fades what is known of its episodes' length by 1/50."""
+MOST_PACE = 1e8
 DONE_WEIGHT = 0.3
 """How often a demo is drawn whose frontier is 0 and whose reset is tied, next to 1 for the others."""
 ARRIVALS = 0.5
@@ -48,6 +51,7 @@ class _Climb:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         estimates: success by start.
         reset: the trials from the game's own reset, judged up to the demo's end.
+        pace: agent steps of an episode, in the mean of the latest; 0 before the first.
     """
 
     def __init__(self, timeline: Timeline, window: int, split: int) -> None:
@@ -55,6 +59,7 @@ class _Climb:
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         self.estimates = StartEstimates(timeline)
         self.reset = RecentTrials(RESET_MEMORY)
+        self.pace = 0.0
 
     @classmethod
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
@@ -68,6 +73,9 @@ class _Climb:
         climb.segments = segments
         climb.estimates = StartEstimates.load(timeline, state)
         climb.reset = state.trials("reset", RESET_MEMORY)
+        (climb.pace,) = state.numbers("pace", 1)
+        if climb.pace > MOST_PACE:
+            raise CurriculumError(f"curriculum state: episodes of {climb.pace:g} agent steps are too long to be true")
         return climb
 
     def save(self) -> dict[str, Any]:
@@ -75,6 +83,7 @@ class _Climb:
             "segments": [segment.save() for segment in self.segments],
             **self.estimates.save(),
             "reset": save_trials(self.reset),
+            "pace": [self.pace],
         }
 
     @property
@@ -129,7 +138,8 @@ class AdaptiveCurriculum:
     often that both together tie ``MERGED_RATE`` times the threshold, all when the reset ties the whole demo.
 
     Args:
-        timelines: one a demo. Each has its own frontier; a finished one is drawn less.
+        timelines: one a demo. Each has its own frontier; all get as many agent steps, but for a finished one, which
+            gets less.
         threshold: tie rate in the frontier's window that moves it.
         window: starts that are trained from the frontier on, in demo steps.
         min_trials: trials in the window before an advance.
@@ -188,7 +198,7 @@ class AdaptiveCurriculum:
         return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
-        demo = draw(rng, np.array([DONE_WEIGHT if self._done(climb) else 1.0 for climb in self._climbs]))
+        demo = draw(rng, np.array([self._weight(climb) for climb in self._climbs]))
         climb = self._climbs[demo]
         segments = climb.segments
         share = RESET_SHARE
@@ -201,6 +211,10 @@ class AdaptiveCurriculum:
         if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
             return Start(demo, segment.begin, segment.goal)
         return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
+
+    def _weight(self, climb: _Climb) -> float:
+        """How often a demo is drawn: so that all take as many agent steps, but for those that are done."""
+        return (DONE_WEIGHT if self._done(climb) else 1.0) / (1.0 + climb.pace)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
         border, end = segment.window_end, segment.end
@@ -225,6 +239,7 @@ class AdaptiveCurriculum:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]
         step, goal = outcome.start.step, outcome.start.goal
+        climb.pace += (outcome.length - climb.pace) / PACE_MEMORY
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
         if at_reset and (len(climb.segments) == 1 or goal == climb.timeline.length):
             climb.reset.add(outcome.tied)
@@ -309,7 +324,7 @@ class AdaptiveCurriculum:
         return save_demos(self.name, self._timelines, [climb.save() for climb in self._climbs])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        keys = {"segments", "ties", "trials", "reset"}
+        keys = {"segments", "ties", "trials", "reset", "pace"}
         _, readers = load_demos(state, self.name, self._timelines, keys)
         self._climbs = [
             _Climb.load(timeline, self._window, reader)

@@ -217,3 +217,18 @@ def test_demos_climb_on_their_own_and_finished_ones_are_drawn_less() -> None:
     assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32, 1000)]
     assert not curriculum.finished
     assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.3 / 1.3, abs=0.03)
+
+
+def test_demos_get_as_many_agent_steps_each() -> None:
+    rule = AdaptiveCurriculum([Timeline(300), Timeline(300), Timeline(300)])
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        rule.record(Outcome(Start(0, 290, 300), 0.0, 19, False, "lag"))
+        rule.record(Outcome(Start(1, 290, 300), 0.0, 79, False, "lag"))
+    # Nothing is known of the third: it is drawn first, as if its episodes took no time.
+    drawn = np.bincount([rule.sample(rng).demo for _ in range(6000)]) / 6000
+    assert drawn == pytest.approx(np.array([1 / 20, 1 / 80, 1]) / (1 + 1 / 20 + 1 / 80), abs=0.02)
+    for _ in range(1000):
+        rule.record(Outcome(Start(2, 290, 300), 0.0, 79, False, "lag"))
+    drawn = np.bincount([rule.sample(rng).demo for _ in range(6000)]) / 6000
+    assert drawn == pytest.approx(np.array([4, 1, 1]) / 6, abs=0.02)
