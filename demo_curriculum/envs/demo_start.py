@@ -169,6 +169,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return MOST_SLACK
         return min(max(self._deadline - self._clock, 0), MOST_SLACK)
 
+    @property
+    def began(self) -> tuple[int, int]:
+        """The demo and the demo step at which the episode began."""
+        return self._origin.demo, self._origin.step
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:

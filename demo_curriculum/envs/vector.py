@@ -21,7 +21,8 @@ class StepArrays(NamedTuple):
     """What one step of N environments is written to.
 
     observations (N, ...) are those after any resets, next_observations (N, ...) those before; rewards f64 (N,),
-    terminations and truncations bool (N,); slack and next_slack i32 (N,), ``DemoStart.slack`` after and before.
+    terminations and truncations bool (N,); slack and next_slack i32 (N,), ``DemoStart.slack`` after and before; starts
+    i64 (N, 2), the demo and the demo step at which the episodes after any resets began.
     """
 
     observations: NDArray[Any]
@@ -31,13 +32,17 @@ class StepArrays(NamedTuple):
     truncations: NDArray[Any]
     slack: NDArray[Any]
     next_slack: NDArray[Any]
+    starts: NDArray[Any]
 
     @classmethod
     def empty(cls, num_envs: int, space: gym.Space[Any]) -> StepArrays:
         assert space.shape is not None
         observations = np.empty((num_envs, *space.shape), space.dtype)
         flags, slack = np.zeros((2, num_envs), np.bool_), np.zeros((2, num_envs), np.int32)
-        return cls(observations, observations.copy(), np.zeros(num_envs), *flags, *slack)
+        starts = np.zeros((num_envs, 2), np.int64)
+        return cls(
+            observations, observations.copy(), np.zeros(num_envs), flags[0], flags[1], slack[0], slack[1], starts
+        )
 
     def rows(self, rows: slice) -> StepArrays:
         """A view of some of the environments."""
@@ -49,6 +54,7 @@ class StepArrays(NamedTuple):
             "next_observations": self.next_observations,
             "slack": self.slack,
             "next_slack": self.next_slack,
+            "starts": self.starts,
             "outcomes": outcomes,
             "valid": valid,
         }
@@ -64,7 +70,7 @@ def step_each(envs: Sequence[DemoStart], actions: NDArray[np.int64], into: StepA
         outcomes += info.get("outcomes", [])
         if terminated or truncated:
             observation, _ = env.reset()
-        into.observations[index], into.slack[index] = observation, env.slack
+        into.observations[index], into.slack[index], into.starts[index] = observation, env.slack, env.began
         into.terminations[index], into.truncations[index] = terminated, truncated
     return outcomes
 
@@ -78,6 +84,7 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
 
     - ``next_observations`` (N, ...): what each step led to, before any reset; the thing to bootstrap from;
     - ``slack``, ``next_slack`` i32 (N,): ``DemoStart.slack`` after any resets, and before them;
+    - ``starts`` i64 (N, 2): the demo and the demo step at which the episodes after any resets began;
     - ``outcomes``: each ``Outcome`` that the step brought, in order of the environments;
     - ``valid`` bool (N,): whether a row is the policy's own doing and may be learned from.
 
@@ -116,14 +123,14 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
         arrays = [np.concatenate([step[part] for step in steps]) for part in range(4)]
         infos: dict[str, Any] = {
             name: np.concatenate([step[4][name] for step in steps])
-            for name in ("next_observations", "slack", "next_slack", "valid")
+            for name in ("next_observations", "slack", "next_slack", "starts", "valid")
         }
         infos["outcomes"] = [outcome for step in steps for outcome in step[4]["outcomes"]]
         return arrays[0], arrays[1], arrays[2], arrays[3], infos
 
     @abstractmethod
     def _reset(self, seeds: Sequence[int | None]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Seeds and resets each environment; returns the observations (N, ...), and ``slack`` in the infos."""
+        """Seeds and resets each environment; returns the observations (N, ...); ``slack``, ``starts`` in the infos."""
 
     @abstractmethod
     def send(self, group: int, actions: NDArray[np.int64]) -> None:
@@ -165,7 +172,8 @@ class DemoStartVectorEnv(GroupedVectorEnv):
 
     def _reset(self, seeds: Sequence[int | None]) -> tuple[NDArray[Any], dict[str, Any]]:
         observations = [env.reset(seed=own)[0] for env, own in zip(self.envs, seeds, strict=True)]
-        return np.stack(observations), {"slack": np.array([env.slack for env in self.envs], np.int32)}
+        slack, starts = [env.slack for env in self.envs], [env.began for env in self.envs]
+        return np.stack(observations), {"slack": np.array(slack, np.int32), "starts": np.array(starts, np.int64)}
 
     def send(self, group: int, actions: NDArray[np.int64]) -> None:
         self._actions = actions

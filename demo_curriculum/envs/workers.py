@@ -226,7 +226,7 @@ class WorkerVectorEnv(GroupedVectorEnv):
             worker.cut = [False] * len(self.groups)
         observations = self._step.observations.copy()
         self._seen = [observations[rows] for rows in self.groups]
-        return observations, {"slack": self._step.slack.copy()}
+        return observations, {"slack": self._step.slack.copy(), "starts": self._step.starts.copy()}
 
     def send(self, group: int, actions: NDArray[np.int64]) -> None:
         self._actions[self.groups[group]] = actions
@@ -390,6 +390,7 @@ class _WorkerSide:
         for rows, envs in zip(self._rows, self._groups, strict=True):
             for index, env in enumerate(envs, start=rows.start):
                 self._step.observations[index], self._step.slack[index] = env.env.latest, env.slack
+                self._step.starts[index] = env.began
                 self._frames[index] = env.env.frames
 
     def step(self, group: int) -> list[Outcome]:

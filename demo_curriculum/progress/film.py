@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
@@ -18,6 +20,7 @@ from demo_curriculum.simulators.protocol import Simulator
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.run import Run, build_policy, simulator_for, stack_for
+from demo_curriculum.training.warmup import WarmUp
 
 ATTEMPTS = 20
 SECONDS_A_SCENE = 12
@@ -115,13 +118,14 @@ def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
     log = ActionLog(simulator_for(run.demos[0], config))
     policy = build_policy(run, log.simulator)
     policy.load_state_dict(milestone.policy)
-    step = milestone.frontiers[0]
+    step, stack = milestone.frontiers[0], stack_for(log.simulator, config)
+    begun = WarmUp(policy, [demo], stack=stack, frame_skip=config.frame_skip).states(np.array([[0, step]]))
     env = DemoStart(
         SimulatorEnv(
             log,
             frame_skip=config.frame_skip,
             sticky=config.sticky,
-            stack=stack_for(log.simulator, config),
+            stack=stack,
         ),
         [demo],
         lambda rng: Start(0, step, len(demo)),
@@ -132,7 +136,7 @@ def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
     scenes = []
     generator = torch.Generator().manual_seed(milestone.update)
     for attempt in range(1, ATTEMPTS + 1):
-        scene = _episode(env, policy, log, generator, attempt, seed=milestone.update if attempt == 1 else None)
+        scene = _episode(env, policy, begun, log, generator, attempt, seed=milestone.update if attempt == 1 else None)
         scenes.append(scene)
         if scene.tied:
             return scene
@@ -141,7 +145,14 @@ def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
 
 
 def _episode(
-    env: DemoStart, policy: Policy, log: ActionLog, generator: torch.Generator, attempt: int, *, seed: int | None
+    env: DemoStart,
+    policy: Policy,
+    hidden: Tensor,
+    log: ActionLog,
+    generator: torch.Generator,
+    attempt: int,
+    *,
+    seed: int | None,
 ) -> Scene:
     observation, info = env.reset(seed=seed)
     start = info["demo_start"].step
@@ -149,8 +160,9 @@ def _episode(
     log.episodes.append([])
     over = False
     while not over:
-        action = policy.act(torch.from_numpy(observation[None]), generator).action[0]
-        observation, _, terminated, truncated, info = env.step(int(action))
+        decision = policy.act(torch.from_numpy(observation[None]), hidden, generator)
+        hidden = decision.hidden
+        observation, _, terminated, truncated, info = env.step(int(decision.action))
         over = terminated or truncated
     outcome = info["demo_start"]
     return Scene(start, log.episodes[-1], outcome.score, outcome.tied, outcome.ending, attempt)

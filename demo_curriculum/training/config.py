@@ -47,7 +47,15 @@ class TrainConfig:
         entropy: weight of the entropy while all goes well; it rises by itself when a stalled policy collapses.
         patience: updates without progress before a remedy is tried, and before the next; after the last the run ends as
             stalled. 0 goes on for ever.
-        hidden: width of the MLP's layers.
+        hidden: width of the MLP's layers, for RAM.
+        cnn: size of the CNN, for pixels. "small" is that of Mnih et al. (2013), for slow processors; "nature" that of
+            Mnih et al. (2015); "large" that of the backward algorithm (Salimans & Chen 2018).
+        memory: width of a GRU between these and the policy's heads; 0 for none. An episode from a start inside the demo
+            begins with the hidden state that the demo's observations before it lead to. The backward algorithm has 800.
+        burn_in: agent steps of the last rollout from which a GRU's hidden state is found anew, with what was learnt
+            since, before it goes on acting and learning from the next; the backward algorithm has 64.
+        soften: demo steps after a start in which the logits are halved, in training alone;
+            -1 means the rule's own: 100 for "openai", 0 for the others.
     """
 
     seed: int = 0
@@ -78,10 +86,17 @@ class TrainConfig:
     entropy: float = 0.003
     patience: int = 80
     hidden: int = 256
+    cnn: Literal["small", "nature", "large"] = "nature"
+    memory: int = 0
+    burn_in: int = 0
+    soften: int = -1
 
     def __post_init__(self) -> None:
         counts = ("frame_skip", "envs", "steps", "epochs", "minibatches", "hidden")
-        others = ("stack", "split", "noop_max", "lag", "tail", "beyond", "bonus_weight", "entropy", "patience", "seed")
+        others = (
+            *("stack", "split", "noop_max", "lag", "tail", "beyond", "bonus_weight", "entropy", "patience", "seed"),
+            *("memory", "burn_in"),
+        )
         checks = {
             f"{', '.join(counts)} must be at least 1": min(getattr(self, name) for name in counts) >= 1,
             f"{', '.join(others)} must not be negative": min(getattr(self, name) for name in others) >= 0,
@@ -91,6 +106,9 @@ class TrainConfig:
             ),
             "lr and clip must be above 0": self.lr > 0 and self.clip > 0,
             "envs * steps must be divisible by minibatches": self.envs * self.steps % max(self.minibatches, 1) == 0,
+            "with a memory, envs must be divisible by minibatches": not self.memory
+            or self.envs % max(self.minibatches, 1) == 0,
+            "burn_in is for a memory, and at most as long as steps": self.burn_in <= (self.memory and self.steps),
         }
         for message, holds in checks.items():
             if not holds:
@@ -102,6 +120,13 @@ class TrainConfig:
         if self.imitation >= 0:
             return self.imitation
         return 0.3 if self.rule == "adaptive" else 0.0
+
+    @property
+    def softened_steps(self) -> int:
+        """What ``soften`` comes to."""
+        if self.soften >= 0:
+            return self.soften
+        return 100 if self.rule == "openai" else 0
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

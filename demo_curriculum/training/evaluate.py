@@ -131,13 +131,15 @@ def _play(
     """One episode in each environment; scores and lengths."""
     observations = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
     scores, lengths = np.zeros(len(envs)), np.zeros(len(envs), np.int64)
+    hidden = policy.start(len(envs))
     playing = list(range(len(envs)))
     while playing:
-        actions = policy.act(torch.from_numpy(observations[playing]), generator).action.numpy()
+        decision = policy.act(torch.from_numpy(observations[playing]), hidden[playing], generator)
+        hidden[playing] = decision.hidden
         random = rng.random(len(playing)) < protocol.epsilon
-        for index, action, at_random in zip(list(playing), actions, random, strict=True):
+        for index, action, at_random in zip(list(playing), decision.action.tolist(), random, strict=True):
             env = envs[index]
-            chosen = int(rng.integers(env.simulator.action_count)) if at_random else int(action)
+            chosen = int(rng.integers(env.simulator.action_count)) if at_random else action
             observations[index], reward, over, _, _ = env.step(chosen)
             scores[index] += reward
             lengths[index] += 1

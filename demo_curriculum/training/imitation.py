@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.demo import Demo
+from demo_curriculum.training.replay import seen_at
 
 Success = Callable[[int, NDArray[np.int64]], NDArray[np.float64]]
 
@@ -24,11 +25,15 @@ def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int
 
 
 class Pairs(NamedTuple):
-    """Observations (B, stack, ...), actions i64 (B,), and weights f32 (B,), 1 - success."""
+    """Observations (B, stack, ...), actions i64 (B,), and weights f32 (B,), 1 - success.
+
+    ``places`` i64 (B, 2) says where they are from: demo and demo step.
+    """
 
     observations: Tensor
     actions: Tensor
     weights: Tensor
+    places: NDArray[np.int64]
 
 
 class DemoPairs:
@@ -42,7 +47,7 @@ class DemoPairs:
     def __init__(self, demos: Sequence[Demo], *, stack: int, frame_skip: int) -> None:
         self._observations = [demo.observations for demo in demos]
         self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
-        self._back = np.arange(stack - 1, -1, -1) * frame_skip
+        self._stack, self._frame_skip = stack, frame_skip
 
     def sample(
         self, count: int, spans: Sequence[tuple[int, int, int]], success: Success, rng: np.random.Generator
@@ -51,14 +56,17 @@ class DemoPairs:
         lengths = np.array([end - first for _, first, end in spans])
         chosen = rng.choice(len(spans), size=count, p=lengths / lengths.sum())
         observations: list[NDArray[Any]] = []
-        actions, weights = [], []
+        actions, weights, places = [], [], []
         for index, (demo, first, end) in enumerate(spans):
             steps = rng.integers(first, end, size=int((chosen == index).sum()))
-            observations.append(self._observations[demo][np.maximum(steps[:, None] - self._back, 0)])
+            seen = seen_at(self._observations[demo], steps, stack=self._stack, frame_skip=self._frame_skip)
+            observations.append(seen)
             actions.append(self._actions[demo][steps])
             weights.append(1.0 - success(demo, steps))
+            places.append(np.stack([np.full_like(steps, demo), steps], axis=1))
         return Pairs(
             torch.from_numpy(np.concatenate(observations)),
             torch.from_numpy(np.concatenate(actions)),
             torch.from_numpy(np.concatenate(weights)).float(),
+            np.concatenate(places),
         )

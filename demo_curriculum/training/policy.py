@@ -1,9 +1,9 @@
-"""Actor-critics: an MLP for vectors, a CNN for pixels, each with two value heads."""
+"""Actor-critics: an MLP for vectors, a CNN for pixels, each with two value heads and, where asked for, a memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,24 @@ LEAST_STD = 1.0
 SLACKS = (20.0, 100.0, 400.0)
 """Demo steps; the slack is seen through exponentials that fall off over these."""
 CRITIC_WIDTH = 64
+
+CnnSize = Literal["small", "nature", "large"]
+"""Mnih et al. (2013); Mnih et al. (2015); Salimans & Chen (2018)."""
+
+
+class _Convolutions(NamedTuple):
+    """(channels, size of the filters, stride) of each layer, the width after them, and whether that is normalised."""
+
+    layers: Sequence[tuple[int, int, int]]
+    width: int
+    normalised: bool = False
+
+
+SIZES: dict[CnnSize, _Convolutions] = {
+    "small": _Convolutions([(16, 8, 4), (32, 4, 2)], 256),
+    "nature": _Convolutions([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),
+    "large": _Convolutions([(64, 8, 4), (128, 4, 2), (128, 3, 1)], 800, normalised=True),
+}
 
 
 class Prediction(NamedTuple):
@@ -31,10 +49,11 @@ class Prediction(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Sampled actions i64 (B,) and their log probabilities (B,)."""
+    """Sampled actions i64 (B,), their log probabilities (B,), and the hidden states (B, memory) after them."""
 
     action: Tensor
     log_prob: Tensor
+    hidden: Tensor
 
 
 class Policy(nn.Module):
@@ -44,23 +63,41 @@ class Policy(nn.Module):
     not (an asymmetric critic, Pinto et al. 2018). To a value that does not know it, waiting costs nothing but the
     discount until the very end.
 
+    With a memory, a GRU reads what the body makes of one observation after the other, and actor and values see both
+    (Salimans & Chen 2018). What it remembers is a hidden state (B, memory): zeros at the game's own reset. Without one
+    hidden states are of width 0.
+
     Args:
         observation_shape: (stack, features) or (stack, height, width).
         action_count: A.
         hidden: width of the two hidden layers of the MLP.
+        cnn: size of the CNN.
+        memory: width of the GRU; 0 for none.
     """
 
-    def __init__(self, observation_shape: Sequence[int], action_count: int, *, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        observation_shape: Sequence[int],
+        action_count: int,
+        *,
+        hidden: int = 256,
+        cnn: CnnSize = "nature",
+        memory: int = 0,
+    ) -> None:
         super().__init__()
         stack, *frame = observation_shape
         if len(frame) == 1:
             self.body: nn.Module = VectorBody(stack, frame[0], hidden)
             width = hidden
         elif len(frame) == 2:
-            self.body = PixelBody(stack, frame[0], frame[1])
-            width = PixelBody.WIDTH
+            self.body = PixelBody(stack, frame[0], frame[1], cnn)
+            width = SIZES[cnn].width
         else:
             raise ValueError(f"observations of shape {tuple(frame)}: expected (features,) or (height, width)")
+        self.memory = memory
+        if memory:
+            self.remember = Memory(width, memory)
+            width += memory
         self.actor = orthogonal(nn.Linear(width, action_count), 0.01)
         self.critic = nn.Sequential(
             orthogonal(nn.Linear(width + len(SLACKS), CRITIC_WIDTH), 2**0.5),
@@ -74,27 +111,91 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
-    def _features(self, observations: Tensor) -> Tensor:
+    def start(self, rows: int) -> Tensor:
+        """The hidden states (rows, memory) at the game's own reset."""
+        return torch.zeros(rows, self.memory)
+
+    def read(self, observations: Tensor) -> Tensor:
+        """(B, width): what the body makes of ``observations`` (B, stack, ...)."""
         with fast_products(observations.device):
             features: Tensor = self.body(observations)
         return features.float()
 
-    def logits(self, observations: Tensor) -> Tensor:
-        """(B, A) of ``observations`` (B, stack, ...)."""
-        return self.actor(self._features(observations))  # type: ignore[no-any-return]
+    def _features(self, observations: Tensor, hidden: Tensor, begins: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What actor and values see, and the hidden states after; arguments as ``forward``'s."""
+        features = self.read(observations)
+        if not self.memory:
+            return features, hidden
+        following: Tensor = self.remember(features, hidden, begins)
+        return torch.cat([features, following], dim=1), following
 
-    def forward(self, observations: Tensor, slack: Tensor) -> Prediction:
-        """``observations`` (B, stack, ...), ``slack`` (B,) in demo steps."""
-        features = self._features(observations)
+    def follow(self, observations: Tensor, hidden: Tensor, begins: Tensor) -> Tensor:
+        """The hidden states (B, memory) after each row; arguments as ``forward``'s."""
+        return self.remember(self.read(observations), hidden, begins)  # type: ignore[no-any-return]
+
+    def logits(self, observations: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, A) of ``observations`` (B, stack, ...) met in the states ``hidden``, and the hidden states after."""
+        features, following = self._features(observations, hidden)
+        return self.actor(features), following
+
+    def forward(self, observations: Tensor, slack: Tensor, hidden: Tensor, begins: Tensor | None = None) -> Prediction:
+        """A prediction for each of B rows.
+
+        Args:
+            observations: (B, stack, ...).
+            slack: (B,), in demo steps.
+            hidden: (B, memory), before each row.
+            begins: bool (B,), the first row always; a row that does not begin follows the one before it, whose hidden
+                state it goes on from whatever ``hidden`` says there. By default all begin.
+        """
+        features, _ = self._features(observations, hidden, begins)
         known = torch.exp(-slack[:, None] / features.new_tensor(SLACKS))
         values = self.critic(torch.cat([features, known], dim=1))
         return Prediction(self.actor(features), values[:, 0], values[:, 1])
 
     @torch.no_grad()
-    def act(self, observations: Tensor, generator: torch.Generator) -> Decision:
-        log_probs = self.logits(observations).log_softmax(dim=1)
+    def act(
+        self, observations: Tensor, hidden: Tensor, generator: torch.Generator, temperature: Tensor | None = None
+    ) -> Decision:
+        """Samples an action for each of B ``observations``; the logits are divided by ``temperature`` (B,) if given."""
+        logits, following = self.logits(observations, hidden)
+        if temperature is not None:
+            logits = logits / temperature[:, None]
+        log_probs = logits.log_softmax(dim=1)
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
-        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0])
+        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], following)
+
+
+class Memory(nn.Module):
+    """A GRU over rows that are either steps on their own or, one after the other, sequences."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(inputs, width)
+        for parameter in self.gru.parameters():
+            if parameter.dim() == 1:
+                nn.init.zeros_(parameter)
+            else:
+                for gate in parameter.detach().chunk(3):
+                    nn.init.orthogonal_(gate)
+
+    def forward(self, features: Tensor, hidden: Tensor, begins: Tensor | None = None) -> Tensor:
+        """The hidden states (B, width) after each row of ``features`` (B, inputs); the rest as ``Policy.forward``'s.
+
+        Gradients flow back to where a sequence begins and no further.
+        """
+        if begins is None:
+            return self.gru(features[None], hidden[None])[0][0]  # type: ignore[no-any-return]
+        first = begins.nonzero()[:, 0]
+        lengths, order = first.diff(append=first.new_tensor([len(begins)])).sort(descending=True, stable=True)
+        first = first[order]
+        # All first steps, then all second ones of the sequences that have one, and so on.
+        step = torch.arange(int(lengths[0]))[:, None]
+        going_on = step < lengths
+        rows = (first + step)[going_on]
+        sequences = nn.utils.rnn.PackedSequence(features[rows], going_on.sum(dim=1))
+        states, _ = self.gru(sequences, hidden[first][None])
+        return states.data[rows.argsort()]  # type: ignore[no-any-return]
 
 
 class VectorBody(nn.Module):
@@ -120,24 +221,20 @@ class VectorBody(nn.Module):
 
 
 class PixelBody(nn.Module):
-    """The convolutions of Mnih et al. (2015) on stacked grey frames."""
+    """Convolutions on stacked grey frames, of one of three published sizes."""
 
-    WIDTH = 512
-
-    def __init__(self, stack: int, height: int, width: int) -> None:
+    def __init__(self, stack: int, height: int, width: int, cnn: CnnSize) -> None:
         super().__init__()
-        convolutions = nn.Sequential(
-            orthogonal(nn.Conv2d(stack, 32, 8, 4), 2**0.5),
-            nn.ReLU(),
-            orthogonal(nn.Conv2d(32, 64, 4, 2), 2**0.5),
-            nn.ReLU(),
-            orthogonal(nn.Conv2d(64, 64, 3, 1), 2**0.5),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
+        size = SIZES[cnn]
+        convolutions, channels = nn.Sequential(), stack
+        for filters, kernel, stride in size.layers:
+            convolutions.append(orthogonal(nn.Conv2d(channels, filters, kernel, stride), 2**0.5)).append(nn.ReLU())
+            channels = filters
+        convolutions.append(nn.Flatten())
         with torch.no_grad():
             flat = convolutions(torch.zeros(1, stack, height, width)).shape[1]
-        layers = nn.Sequential(convolutions, orthogonal(nn.Linear(flat, self.WIDTH), 2**0.5), nn.ReLU())
+        normalisation = [nn.LayerNorm(size.width, elementwise_affine=False)] if size.normalised else []
+        layers = nn.Sequential(convolutions, orthogonal(nn.Linear(flat, size.width), 2**0.5), *normalisation, nn.ReLU())
         # The order in which convolutions are fastest.
         self.layers = layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

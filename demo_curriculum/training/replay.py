@@ -69,6 +69,12 @@ def replay_demos(
     return mapped
 
 
+def seen_at(observations: NDArray[Any], steps: NDArray[np.int64], *, stack: int, frame_skip: int) -> NDArray[Any]:
+    """(B, stack, ...): what an agent passing through ``steps`` (B,) of a demo's ``observations`` (T+1, ...) sees."""
+    back = np.arange(stack - 1, -1, -1) * frame_skip
+    return np.asarray(observations[np.maximum(steps[:, None] - back, 0)])
+
+
 def _replay(index: int, demo: Demo, simulator: Simulator, path: Path) -> Demo:
     """Replays one demo, its observations into a file."""
     dense = range(SNAPSHOT_EVERY, len(demo), SNAPSHOT_EVERY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,28 @@ from demo_curriculum.demo import Outcome
 from demo_curriculum.training.policy import Decision
 
 
+class Standing(NamedTuple):
+    """What the next decisions in N environments are made from, between two steps.
+
+    observations (N, stack, ...); slack i32 (N,); hidden (N, memory), the policy's hidden states; age i32 (N,), agent
+    steps since the episode began.
+    """
+
+    observations: Tensor
+    slack: Tensor
+    hidden: Tensor
+    age: Tensor
+
+    def rows(self, envs: slice) -> Standing:
+        """Of some of the environments."""
+        return Standing(*(part[envs] for part in self))
+
+    @classmethod
+    def join(cls, parts: Sequence[Standing]) -> Standing:
+        """Of the environments of all ``parts``."""
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
 @dataclass
 class Rollout:
     """Filled with ``add``, row by row and within a row by groups of environments, read once it is full.
@@ -22,6 +44,8 @@ class Rollout:
     Attributes:
         observations: (T, N, stack, ...), what each action was chosen from.
         slack: i32 (T, N), demo steps until the lag ends the episode, which the value may know.
+        hidden: (T, N, memory), the policy's hidden states before each step.
+        age: i32 (T, N), agent steps since the episode began.
         values_ext, values_int: (T, N), filled in once the rollout is full: all at once takes less time.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
         rewards: f32 (T, N), raw.
@@ -29,11 +53,14 @@ class Rollout:
         valid: bool (T, N), rows to learn from.
         final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.
         final_slack: i32 (E,).
+        final_hidden: (E, memory).
         outcomes: of the episodes that ended, and of those that went on after a tie.
     """
 
     observations: Tensor
     slack: Tensor
+    hidden: Tensor
+    age: Tensor
     next_frames: Tensor
     actions: Tensor
     log_probs: Tensor
@@ -46,15 +73,22 @@ class Rollout:
     outcomes: list[Outcome] = field(default_factory=list)
     _final: list[NDArray[Any]] = field(default_factory=list)
     _final_slack: list[NDArray[np.int32]] = field(default_factory=list)
+    _final_hidden: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, steps: int, num_envs: int, observation_shape: Sequence[int], dtype: torch.dtype) -> Rollout:
+    def empty(cls, steps: int, standing: Standing) -> Rollout:
+        """For so many steps of the environments that stand there."""
+        num_envs, *observation_shape = standing.observations.shape
+        dtype = standing.observations.dtype
+
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros((steps, num_envs, *shape), dtype=dtype)
 
         return cls(
             observations=zeros(*observation_shape, dtype=dtype),
             slack=zeros(dtype=torch.int32),
+            hidden=zeros(standing.hidden.shape[1]),
+            age=zeros(dtype=torch.int32),
             next_frames=zeros(*observation_shape[1:], dtype=dtype),
             actions=zeros(dtype=torch.int64),
             log_probs=zeros(),
@@ -70,18 +104,18 @@ class Rollout:
         self,
         row: int,
         envs: slice,
-        observations: Tensor,
-        slack: Tensor,
+        standing: Standing,
         decision: Decision,
         rewards: NDArray[np.float64],
         terminations: NDArray[np.bool_],
         truncations: NDArray[np.bool_],
         infos: dict[str, Any],
     ) -> None:
-        """Takes one step of one group, ``envs``, with what it was taken from and the decision."""
+        """Takes one step of one group, ``envs``, with what the decision was made from."""
         next_observations: NDArray[Any] = infos["next_observations"]
         ended = terminations | truncations
-        self.observations[row, envs], self.slack[row, envs] = observations, slack
+        self.observations[row, envs], self.slack[row, envs] = standing.observations, standing.slack
+        self.hidden[row, envs], self.age[row, envs] = standing.hidden, standing.age
         self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
         self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
         self.rewards[row, envs] = torch.from_numpy(rewards)
@@ -91,10 +125,15 @@ class Rollout:
         self.outcomes.extend(infos["outcomes"])
         self._final.extend(next_observations[ended])
         self._final_slack.append(infos["next_slack"][ended])
+        self._final_hidden.append(decision.hidden[torch.from_numpy(ended)])
 
     @property
     def final_slack(self) -> Tensor:
         return torch.from_numpy(np.concatenate(self._final_slack))
+
+    @property
+    def final_hidden(self) -> Tensor:
+        return torch.cat(self._final_hidden)
 
     @property
     def final_observations(self) -> Tensor:

@@ -157,6 +157,11 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
             f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
             f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
         )
+    if config.memory and config.envs // ranks.size % config.minibatches:
+        raise UsageError(
+            f"with a memory {config.envs} envs cannot be shared among {ranks.size} ranks and {config.minibatches} "
+            "minibatches; choose --envs divisible by both"
+        )
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
         raise ValueError("the demos have other observations than the policy: replay them first")
@@ -194,6 +199,8 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
         patience=config.patience,
+        burn_in=config.burn_in,
+        softened_steps=config.softened_steps,
         seed=config.seed,
         ranks=ranks,
     )
@@ -221,7 +228,8 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
 def build_policy(run: Run, simulator: Simulator) -> Policy:
     """An untrained policy of the run's shape."""
     shape = (stack_for(simulator, run.config), *simulator.observation_shape)
-    return Policy(shape, simulator.action_count, hidden=run.config.hidden)
+    config = run.config
+    return Policy(shape, simulator.action_count, hidden=config.hidden, cnn=config.cnn, memory=config.memory)
 
 
 def load_policy(folder: Path) -> tuple[Run, Policy, int, int]:

@@ -23,8 +23,10 @@ from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
-from demo_curriculum.training.rollout import Rollout
+from demo_curriculum.training.rollout import Rollout, Standing
+from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.stall import Remedy, StallWatch
+from demo_curriculum.training.warmup import WarmUp
 
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
@@ -37,6 +39,8 @@ RND_BATCHES = 16
 RND_MEMORY = 20_000
 # Of each minibatch of pixels, as published for 128 environments.
 RND_SHARE = 0.25
+# What logits are divided by soon after a start, as in openai/atari-reset.
+SOFTENING = 2.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Trainer:
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
         patience: updates without progress before the first remedy, and before each one after it.
+        burn_in: steps of the last rollout from which a policy's hidden states are found anew.
+        softened_steps: demo steps after a start in which the logits are halved.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
             all of them, and stay so.
@@ -88,6 +94,8 @@ class Trainer:
         bonus_weight: float,
         imitation: float,
         patience: int,
+        burn_in: int,
+        softened_steps: int,
         seed: int,
         ranks: Ranks,
     ) -> None:
@@ -99,6 +107,9 @@ class Trainer:
         self.bonus_weight, self.imitation = bonus_weight, imitation
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
+        self.warm_up = WarmUp(policy, demos, stack=stack, frame_skip=env.frame_skip)
+        self.sequences = Sequences(env.num_envs, memory=policy.memory > 0, burn_in=burn_in)
+        self.softened_steps = softened_steps
         self.entropy = EntropyControl(entropy)
         self.lr = lr
         self.stall = StallWatch(patience)
@@ -118,7 +129,12 @@ class Trainer:
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
-        self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
+        self._standing = Standing(
+            torch.from_numpy(observations),
+            torch.from_numpy(infos["slack"]),
+            self.warm_up.states(infos["starts"]),
+            torch.zeros(env.num_envs, dtype=torch.int32),
+        )
 
     @staticmethod
     def _seen_in(demos: Sequence[Demo]) -> Iterator[Tensor]:
@@ -161,15 +177,16 @@ class Trainer:
         return remedy
 
     def _collect(self) -> Rollout:
-        shape = self._observations.shape[1:]
         env, groups = self.env, self.env.groups
-        rollout = Rollout.empty(self.steps, env.num_envs, shape, self._observations.dtype)
         env.push_starts()
-        observations = [self._observations[rows] for rows in groups]
-        slack = [self._slack[rows] for rows in groups]
+        self.warm_up.forget()
+        begun = self.sequences.refresh(self.policy, self._standing)
+        rollout = Rollout.empty(self.steps, begun)
+        standing = [begun.rows(rows) for rows in groups]
 
         def decide(group: int) -> Decision:
-            decision = self.policy.act(observations[group], self.generator)
+            now = standing[group]
+            decision = self.policy.act(now.observations, now.hidden, self.generator, self._temperature(now.age))
             env.send(group, decision.action.numpy())
             return decision
 
@@ -178,28 +195,38 @@ class Trainer:
         for step in range(self.steps):
             for group, rows in enumerate(groups):
                 result = env.receive(group)
-                rollout.add(step, rows, observations[group], slack[group], decisions[group], *result[1:])
-                observations[group], slack[group] = torch.from_numpy(result[0]), torch.from_numpy(result[4]["slack"])
+                rollout.add(step, rows, standing[group], decisions[group], *result[1:])
+                ended = torch.from_numpy(result[2] | result[3])
+                hidden, age = decisions[group].hidden, standing[group].age + 1
+                if ended.any():
+                    hidden[ended] = self.warm_up.states(result[4]["starts"][ended.numpy()])
+                    age[ended] = 0
+                observations, slack = torch.from_numpy(result[0]), torch.from_numpy(result[4]["slack"])
+                standing[group] = Standing(observations, slack, hidden, age)
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
-        self._observations, self._slack = torch.cat(observations), torch.cat(slack)
+        self._standing = Standing.join(standing)
         self._value(rollout)
         return rollout
+
+    def _temperature(self, age: Tensor) -> Tensor:
+        """What the logits of agent steps of these ages are divided by, in acting and in learning alike."""
+        return torch.where(age * self.env.frame_skip < self.softened_steps, SOFTENING, 1.0)
 
     @torch.no_grad()
     def _value(self, rollout: Rollout) -> None:
         steps = max(1, BONUS_BATCH // self.env.num_envs)
         for rows in (slice(first, first + steps) for first in range(0, self.steps, steps)):
-            seen, slack = rollout.observations[rows], rollout.slack[rows]
-            prediction = self.policy(seen.flatten(0, 1), slack.flatten())
+            seen, slack, hidden = rollout.observations[rows], rollout.slack[rows], rollout.hidden[rows]
+            prediction = self.policy(seen.flatten(0, 1), slack.flatten(), hidden.flatten(0, 1))
             rollout.values_ext[rows] = prediction.value_ext.view_as(slack)
             rollout.values_int[rows] = prediction.value_int.view_as(slack)
 
     @torch.no_grad()
     def _next_values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Both values (T, N) of what each step led to; where an episode ended, of where it ended."""
-        last = self.policy(self._observations, self._slack)
-        final = self.policy(rollout.final_observations, rollout.final_slack)
+        last = self.policy(self._standing.observations, self._standing.slack, self._standing.hidden)
+        final = self.policy(rollout.final_observations, rollout.final_slack, rollout.final_hidden)
         following = []
         for values, newest, at_end in (
             (rollout.values_ext, last.value_ext, final.value_ext),
@@ -251,33 +278,40 @@ class Trainer:
 
     def _improve_policy(self, rollout: Rollout, advantages_ext: Tensor, advantages_int: Tensor) -> dict[str, float]:
         factors = self.stall.factors
-        flat = {
-            "observations": rollout.observations.flatten(0, 1),
-            "slack": rollout.slack.flatten(),
-            "actions": rollout.actions.flatten(),
-            "log_probs": rollout.log_probs.flatten(),
-            "returns_ext": (advantages_ext + rollout.values_ext).flatten(),
-            "returns_int": (advantages_int + rollout.values_int).flatten(),
-            "valid": rollout.valid.flatten(),
+        columns = {
+            "observations": rollout.observations,
+            "slack": rollout.slack,
+            "hidden": rollout.hidden,
+            "age": rollout.age,
+            "actions": rollout.actions,
+            "log_probs": rollout.log_probs,
+            "returns_ext": advantages_ext + rollout.values_ext,
+            "returns_int": advantages_int + rollout.values_int,
+            "valid": rollout.valid,
         }
-        advantages = (advantages_ext + self.bonus_weight * factors.bonus * advantages_int).flatten()
-        flat["advantages"] = normalise(advantages, flat["valid"], self.ranks.pool)
-        rows = len(advantages)
+        unexplained = (columns["returns_ext"] - rollout.values_ext).flatten()
+        spread = columns["returns_ext"].flatten().var()
+        advantages = advantages_ext + self.bonus_weight * factors.bonus * advantages_int
+        columns["advantages"] = normalise(advantages, rollout.valid, self.ranks.pool)
+        columns = self.sequences.behind_earlier(columns)
+        flat = {name: values.flatten(0, 1) for name, values in columns.items()}
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
-            order = torch.randperm(rows, generator=self.generator)
-            for chosen in torch.split(order, rows // self.minibatches):
-                batch = {name: values[chosen] for name, values in flat.items()}
-                observations, slack = batch["observations"], batch["slack"]
+            for rows, begins in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
+                batch = {name: values[rows] for name, values in flat.items()}
+                observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
                     pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
                     observations = torch.cat([observations, pairs.observations])
-                    slack = torch.cat([slack, slack.new_zeros(len(pairs.actions))])
-                prediction, imitating = self.policy(observations, slack).split(len(chosen))
+                    slack = torch.cat([slack, slack.new_zeros(count)])
+                    hidden = torch.cat([hidden, self.warm_up.states(pairs.places)])
+                    begins = torch.cat([begins, begins.new_ones(count)])
+                prediction, imitating = self.policy(observations, slack, hidden, begins).split(len(rows))
+                softened = prediction.logits / self._temperature(batch["age"])[:, None]
                 losses = ppo_losses(
-                    prediction,
+                    prediction._replace(logits=softened),
                     batch["actions"],
                     batch["log_probs"],
                     batch["advantages"],
@@ -303,9 +337,7 @@ class Trainer:
                     sums[name] = sums.get(name, 0.0) + value
         metrics = {name: value / (self.epochs * self.minibatches) for name, value in sums.items()}
         metrics["train/entropy_weight"] = self.entropy.weight * factors.entropy
-        explained = flat["returns_ext"] - rollout.values_ext.flatten()
-        spread = flat["returns_ext"].var()
-        metrics["train/explained_variance"] = float(1 - explained.var() / spread) if spread > 0 else 0.0
+        metrics["train/explained_variance"] = float(1 - unexplained.var() / spread) if spread > 0 else 0.0
         return metrics
 
     def _improve_predictor(self, rollout: Rollout, rnd: RandomNetworkDistillation, episodes: int) -> float:
@@ -353,8 +385,8 @@ class Trainer:
         """What this rank alone knows."""
         own = {
             "env": self.env.state_dict(),
-            "observations": self._observations,
-            "slack": self._slack,
+            "standing": self._standing._asdict(),
+            "earlier": self.sequences.earlier,
             "generator": self.generator.get_state(),
             "rng": self.rng.bit_generator.state,
         }
@@ -389,7 +421,7 @@ class Trainer:
             self._seed_generators(self.update)
             own = self._deal(parts)
         self.env.load_state_dict(own["env"])
-        self._observations, self._slack = own["observations"], own["slack"]
+        self._standing, self.sequences.earlier = Standing(**own["standing"]), own["earlier"]
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])
@@ -401,11 +433,17 @@ class Trainer:
         envs = [env for part in parts for env in part["env"]["envs"]]
         own = {
             "env": {"envs": envs[mine], "starts": old["env"]["starts"]},
-            "observations": torch.cat([part["observations"] for part in parts])[mine],
-            "slack": torch.cat([part["slack"] for part in parts])[mine],
+            "standing": _share([part["standing"] for part in parts], mine, dim=0),
+            "earlier": old["earlier"] and _share([part["earlier"] for part in parts], mine, dim=1),
         }
         if self.rnd is not None:
             running = torch.cat([part["return_scale"]["running"] for part in parts])[mine]
             own["return_scale"] = {**old["return_scale"], "running": running}
             own["memory"] = old["memory"]
         return own
+
+
+def _share(parts: Sequence[dict[str, Tensor]], mine: slice, *, dim: int) -> dict[str, Tensor]:
+    """The environments ``mine`` of all that ``parts`` hold side by side along ``dim``."""
+    places = torch.arange(mine.start, mine.stop)
+    return {name: torch.cat([part[name] for part in parts], dim).index_select(dim, places) for name in parts[0]}

@@ -45,9 +45,9 @@ class Keyring(Policy):
         super().__init__((1, len(keys) + 1), 4, hidden=4)
         self.keys = torch.from_numpy(keys)
 
-    def logits(self, observations: torch.Tensor) -> torch.Tensor:
+    def logits(self, observations: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self.keys[observations[:, -1].float().argmax(dim=1).clamp_max(len(self.keys) - 1)]
-        return torch.nn.functional.one_hot(chosen, 4) * 100.0
+        return torch.nn.functional.one_hot(chosen, 4) * 100.0, hidden
 
 
 def play(protocol: Protocol, episodes: int, max_steps: int = 1000, length: int = 20) -> Evaluation:

@@ -48,7 +48,9 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
     def success(index: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return steps / 100 + index / 2
 
-    observations, actions, weights = pairs.sample(4000, [(0, 30, 40), (1, 0, 20)], success, np.random.default_rng(0))
+    observations, actions, weights, places = pairs.sample(
+        4000, [(0, 30, 40), (1, 0, 20)], success, np.random.default_rng(0)
+    )
     steps = observations[:, -1].argmax(dim=1)
     assert observations.shape == (4000, 3, 41)
     assert torch.equal(observations[:, 0].argmax(dim=1), (steps - 4).clamp_min(0))
@@ -58,6 +60,7 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
     assert (actions.numpy()[~second] == expected[~second]).all()
     assert (actions.numpy()[second] == trimmed[steps.numpy()[second]]).all()
     assert set(steps.tolist()) == set(range(30, 40)) | set(range(20))
+    assert (places == np.stack([second, steps.numpy()], axis=1)).all()
     assert second.mean() == pytest.approx(2 / 3, abs=0.03), "each stretch in proportion to its length"
     assert torch.allclose(weights, 1 - steps / 100 - torch.from_numpy(second) / 2)
 
