@@ -8,7 +8,7 @@ from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
 from demo_curriculum.curriculum.backplay import BackplayCurriculum
 from demo_curriculum.curriculum.openai import OpenAICurriculum
 from demo_curriculum.curriculum.rfcl import RFCLCurriculum
-from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Timeline
+from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Span, Timeline
 from demo_curriculum.curriculum.uniform import UniformCurriculum
 from demo_curriculum.errors import UsageError
 
@@ -47,6 +47,7 @@ __all__ = [
     "Move",
     "OpenAICurriculum",
     "RFCLCurriculum",
+    "Span",
     "Timeline",
     "UniformCurriculum",
     "make_curriculum",

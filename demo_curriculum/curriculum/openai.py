@@ -13,6 +13,7 @@ from demo_curriculum.curriculum.rule import (
     Buckets,
     CurriculumError,
     Move,
+    Span,
     Timeline,
     check_start,
     check_timelines,
@@ -124,8 +125,8 @@ class OpenAICurriculum:
         return sum(self.frontiers)
 
     @property
-    def spans(self) -> list[tuple[int, int, int]]:
-        return [(demo, self._frontier(climb), climb.timeline.length) for demo, climb in enumerate(self._climbs)]
+    def spans(self) -> list[Span]:
+        return [Span(demo, self._frontier(climb), climb.timeline.length) for demo, climb in enumerate(self._climbs)]
 
     def _frontier(self, climb: _Climb) -> int:
         return max(0, climb.latest - self._window)

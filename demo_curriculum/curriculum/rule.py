@@ -96,6 +96,15 @@ class Move(NamedTuple):
     goal: int
 
 
+class Span(NamedTuple):
+    """Demo steps ``first`` to ``end - 1`` of a demo that are now trained, and how much the demo is imitated there."""
+
+    demo: int
+    first: int
+    end: int
+    imitation: float = 1.0
+
+
 class Buckets(NamedTuple):
     """One demo's success by start: bucket i holds the starts ``i * width .. (i + 1) * width - 1``.
 
@@ -128,8 +137,8 @@ class Curriculum(Protocol):
         ...
 
     @property
-    def spans(self) -> list[tuple[int, int, int]]:
-        """The stretches now trained, as (demo, first demo step, demo step after the last)."""
+    def spans(self) -> list[Span]:
+        """The stretches now trained."""
         ...
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.curriculum.estimates import StartEstimates
-from demo_curriculum.curriculum.rule import Buckets, Move, Timeline, check_start, check_timelines
+from demo_curriculum.curriculum.rule import Buckets, Move, Span, Timeline, check_start, check_timelines
 from demo_curriculum.curriculum.segment import WINDOW_MEMORY
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
@@ -100,8 +100,8 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
         return sum(climb.left for climb in self._climbs)
 
     @property
-    def spans(self) -> list[tuple[int, int, int]]:
-        return [(demo, climb.frontier, climb.timeline.length) for demo, climb in enumerate(self._climbs)]
+    def spans(self) -> list[Span]:
+        return [Span(demo, climb.frontier, climb.timeline.length) for demo, climb in enumerate(self._climbs)]
 
     @property
     def finished(self) -> bool:

@@ -33,12 +33,12 @@ class TrainConfig:
         rnd: pay an exploration bonus by random network distillation.
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
-            -1 means the rule's own: 0.3 for "adaptive", 0 for the others.
+            -1 means the rule's own: 1 for "adaptive", 0 for the others.
         envs: simulators stepped together.
         steps: agent steps of each of them per update.
         epochs: passes over each rollout.
         minibatches: per pass.
-        lr: learning rate of the policy.
+        lr: learning rate of the policy at most; lower where an update would move the policy too far.
         gamma: discount of the game's rewards per agent step. The policy cannot see how far behind the demo it is; near
             1, waiting until the lag ends the episode looks as good as trying, and the climb stalls.
         gamma_int: discount of the bonuses per agent step.
@@ -119,7 +119,7 @@ class TrainConfig:
         """What ``imitation`` comes to."""
         if self.imitation >= 0:
             return self.imitation
-        return 0.3 if self.rule == "adaptive" else 0.0
+        return 1.0 if self.rule == "adaptive" else 0.0
 
     @property
     def softened_steps(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demo_curriculum.curriculum import Span
 from demo_curriculum.demo import Demo
 from demo_curriculum.training.replay import seen_at
 
@@ -25,7 +26,7 @@ def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int
 
 
 class Pairs(NamedTuple):
-    """Observations (B, stack, ...), actions i64 (B,), and weights f32 (B,), 1 - success.
+    """Observations (B, stack, ...), actions i64 (B,), and weights f32 (B,), of the span times 1 - success.
 
     ``places`` i64 (B, 2) says where they are from: demo and demo step.
     """
@@ -49,20 +50,18 @@ class DemoPairs:
         self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
         self._stack, self._frame_skip = stack, frame_skip
 
-    def sample(
-        self, count: int, spans: Sequence[tuple[int, int, int]], success: Success, rng: np.random.Generator
-    ) -> Pairs:
-        """``count`` pairs from ``spans`` of demos: (demo, first step, step after the last)."""
-        lengths = np.array([end - first for _, first, end in spans])
+    def sample(self, count: int, spans: Sequence[Span], success: Success, rng: np.random.Generator) -> Pairs:
+        """``count`` pairs from ``spans`` of demos, uniformly."""
+        lengths = np.array([span.end - span.first for span in spans])
         chosen = rng.choice(len(spans), size=count, p=lengths / lengths.sum())
         observations: list[NDArray[Any]] = []
         actions, weights, places = [], [], []
-        for index, (demo, first, end) in enumerate(spans):
+        for index, (demo, first, end, share) in enumerate(spans):
             steps = rng.integers(first, end, size=int((chosen == index).sum()))
             seen = seen_at(self._observations[demo], steps, stack=self._stack, frame_skip=self._frame_skip)
             observations.append(seen)
             actions.append(self._actions[demo][steps])
-            weights.append(1.0 - success(demo, steps))
+            weights.append(share * (1.0 - success(demo, steps)))
             places.append(np.stack([np.full_like(steps, demo), steps], axis=1))
         return Pairs(
             torch.from_numpy(np.concatenate(observations)),

@@ -17,6 +17,7 @@ from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs
+from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
@@ -111,7 +112,7 @@ class Trainer:
         self.sequences = Sequences(env.num_envs, memory=policy.memory > 0, burn_in=burn_in)
         self.softened_steps = softened_steps
         self.entropy = EntropyControl(entropy)
-        self.lr = lr
+        self.lr = LearningRateControl(lr)
         self.stall = StallWatch(patience)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5)
         self._seed_generators(seed)
@@ -163,6 +164,7 @@ class Trainer:
                 moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
             self.entropy.update(metrics["train/entropy"], self.curriculum.left)
+            self.lr.update(metrics["train/approx_kl"])
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)
@@ -173,7 +175,7 @@ class Trainer:
         ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
         remedy = self.stall.update(self.curriculum.left, ties)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * self.stall.factors.lr
+            group["lr"] = self.lr.rate * self.stall.factors.lr
         return remedy
 
     def _collect(self) -> Rollout:
@@ -336,6 +338,7 @@ class Trainer:
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value
         metrics = {name: value / (self.epochs * self.minibatches) for name, value in sums.items()}
+        metrics["train/lr"] = self.optimizer.param_groups[0]["lr"]
         metrics["train/entropy_weight"] = self.entropy.weight * factors.entropy
         metrics["train/explained_variance"] = float(1 - unexplained.var() / spread) if spread > 0 else 0.0
         return metrics
@@ -374,6 +377,7 @@ class Trainer:
             "policy": self.policy,
             "optimizer": self.optimizer,
             "entropy": self.entropy,
+            "lr": self.lr,
             "stall": self.stall,
             "curriculum": self.curriculum,
         }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demo_curriculum.curriculum import BackplayCurriculum, Move, Timeline
+from demo_curriculum.curriculum import BackplayCurriculum, Move, Span, Timeline
 from demo_curriculum.demo import Outcome, Start
 
 
@@ -26,7 +26,7 @@ def test_windows_double_backwards_and_end_at_the_reset() -> None:
         for _ in range(2):
             assert reach(curriculum) == (first, last)
             assert curriculum.frontiers == (max(first, 0),)
-            assert curriculum.spans == [(0, max(first, 0), 100)]
+            assert curriculum.spans == [Span(0, max(first, 0), 100)]
             curriculum.advance()
 
 

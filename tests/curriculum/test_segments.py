@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo_curriculum.curriculum import AdaptiveCurriculum, CurriculumError, Move, Timeline
+from demo_curriculum.curriculum import AdaptiveCurriculum, CurriculumError, Move, Span, Timeline
 from demo_curriculum.curriculum.segment import cut
 from demo_curriculum.demo import Outcome, Start
 
@@ -59,7 +59,7 @@ def test_every_segment_has_a_frontier_of_its_own() -> None:
     assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 451, 419], [451, 1000, 919]]
     assert rule.frontiers == (919,)
     assert rule.left == 168 + 219 + 468 + 2
-    assert rule.spans == [(0, 168, 200), (0, 419, 451), (0, 919, 1000)]
+    assert rule.spans == [Span(0, 168, 200), Span(0, 419, 451), Span(0, 919, 1000)]
     record(rule, 420, 451, ties=16, trials=32)
     assert rule.advance() == [Move(0, 419, 359, "advance", 0.5, 32, 451)]
     assert rule.frontiers == (919,) and rule.left == 168 + 159 + 468 + 2
@@ -92,6 +92,12 @@ def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
     assert all(rule.onward(reset, inside, rng) == Start(0, 200, 451) for _ in range(50))
     last = Start(0, 930, 1000)
     assert rule.onward(reset, last, rng) is None
+
+
+def test_a_segment_at_its_beginning_is_hardly_imitated_any_more() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    assert rule.spans == [Span(0, 168, 200), Span(0, 200, 451, 0.1), Span(0, 919, 1000)]
 
 
 def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demo_curriculum.curriculum import Timeline, UniformCurriculum
+from demo_curriculum.curriculum import Span, Timeline, UniformCurriculum
 from demo_curriculum.demo import Outcome, Start
 
 
@@ -27,7 +27,7 @@ def test_the_frontier_is_the_beginning_and_never_moves() -> None:
     for ties in (0, 100):
         record(curriculum, 30, ties, trials=100)
         assert curriculum.advance() == []
-        assert curriculum.frontiers == (0,) and curriculum.spans == [(0, 0, 100)]
+        assert curriculum.frontiers == (0,) and curriculum.spans == [Span(0, 0, 100)]
 
 
 def test_the_reset_alone_says_when_it_is_finished() -> None:

@@ -5,12 +5,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from demo_curriculum.curriculum import Span
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, agent_actions
+from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.memory import ObservationMemory
 
 
@@ -49,7 +51,7 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
         return steps / 100 + index / 2
 
     observations, actions, weights, places = pairs.sample(
-        4000, [(0, 30, 40), (1, 0, 20)], success, np.random.default_rng(0)
+        4000, [Span(0, 30, 40), Span(1, 0, 20, 0.5)], success, np.random.default_rng(0)
     )
     steps = observations[:, -1].argmax(dim=1)
     assert observations.shape == (4000, 3, 41)
@@ -62,7 +64,8 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
     assert set(steps.tolist()) == set(range(30, 40)) | set(range(20))
     assert (places == np.stack([second, steps.numpy()], axis=1)).all()
     assert second.mean() == pytest.approx(2 / 3, abs=0.03), "each stretch in proportion to its length"
-    assert torch.allclose(weights, 1 - steps / 100 - torch.from_numpy(second) / 2)
+    failing = 1 - steps / 100 - torch.from_numpy(second) / 2
+    assert torch.allclose(weights, torch.where(torch.from_numpy(second), failing / 2, failing))
 
 
 def test_memory_forgets_the_oldest_first() -> None:
@@ -89,3 +92,15 @@ def test_configs_survive_json_and_refuse_nonsense() -> None:
         TrainConfig(sticky=1.0)
     with pytest.raises(UsageError, match="divisible"):
         TrainConfig(envs=3, steps=5, minibatches=4)
+
+
+def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
+    control = LearningRateControl(9e-4, target=0.01)
+    for kl, rate in ((0.02, 9e-4), (0.021, 6e-4), (0.5, 4e-4), (0.012, 4e-4), (0.006, 4e-4), (0.004, 6e-4)):
+        control.update(kl)
+        assert control.rate == pytest.approx(rate)
+    resumed = LearningRateControl(9e-4, target=0.01)
+    resumed.load_state_dict(control.state_dict())
+    for _ in range(3):
+        resumed.update(0.0)
+    assert resumed.rate == 9e-4, "never above what it began with"
