@@ -40,6 +40,7 @@ def chain_demo(length: int) -> Demo:
 
 def chain_trainer(ranks: Ranks | None = None, workers: int = 0, **options: Any) -> Trainer:
     small = {"envs": 4, "steps": 16, "minibatches": 2, "hidden": 16, "frame_skip": 1, "sticky": 0.0, "memory": 6}
+    small["sequence"] = 8
     config = TrainConfig(**{**small, **options})
     demos = [chain_demo(30)]
     return build_trainer(describe(demos, config), demos, ranks or Ranks(), workers=workers)
@@ -147,7 +148,15 @@ def test_episodes_begin_with_what_the_demo_leads_to_and_go_on_with_what_they_saw
 
 @pytest.mark.parametrize(
     "options",
-    [{"memory": 0}, {"memory": 0, "soften": 5}, {}, {"soften": 5}, {"burn_in": 8}, {"burn_in": 16, "soften": 5}],
+    [
+        {"memory": 0},
+        {"memory": 0, "soften": 5},
+        {"soften": 5},
+        {"sequence": 16},
+        {"burn_in": 8},
+        {"burn_in": 12},
+        {"burn_in": 16, "sequence": 16, "soften": 5},
+    ],
 )
 def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -166,8 +175,9 @@ def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
         batches.clear()
         next(trainer.updates())
         difference, valid = batches[0]
-        assert len(valid) == 32 + (2 * options.get("burn_in", 0) if update else 0)
-        assert int(valid.sum()) == 32 and valid[-16:].all()
+        sequences = 32 // options.get("sequence", 8)
+        assert len(valid) == 32 + (sequences * options.get("burn_in", 0) if update else 0)
+        assert int(valid.sum()) == 32
         assert difference[valid].max() < 1e-5
         assert batches[-1][0][batches[-1][1]].max() > 1e-3, "it learns"
 
@@ -188,32 +198,39 @@ def test_softened_near_the_start_and_nowhere_else() -> None:
     assert TrainConfig(rule="openai", soften=0).softened_steps == 0
 
 
-def test_minibatches_hold_every_row_once_and_sequences_in_order() -> None:
-    age = torch.tensor([[5, 0, 2], [6, 1, 0], [0, 2, 1]])
-    generator = torch.Generator().manual_seed(1)
-    for memory in (False, True):
-        batches = list(Sequences(3, memory=memory, burn_in=0).minibatches(age, 3, generator))
-        assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(9))
-        for rows, begins in batches:
-            if memory:
-                env = int(rows[0])
-                assert rows.tolist() == [env, env + 3, env + 6]
-                assert begins.tolist() == [[True, False, True], [True, False, False], [True, True, False]][env]
-            else:
-                assert begins.all()
+def test_minibatches_of_single_rows_hold_each_once() -> None:
+    batches = list(Sequences(3, 2, length=0, burn_in=0).minibatches(torch.ones(2, 3), 3, torch.Generator()))
+    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(6))
+    assert all(batch.begins.all() and batch.learned.all() and len(batch.rows) == 2 for batch in batches)
+
+
+def test_minibatches_of_sequences_come_behind_their_burn_in() -> None:
+    """Two environments; three steps of burn-in before four of a rollout, in sequences of two."""
+    age = torch.tensor([[5, 0], [6, 1], [0, 2], [1, 3], [2, 4], [3, 0], [0, 1]])
+    sequences = Sequences(2, 4, length=2, burn_in=3)
+    batches = list(sequences.minibatches(age, 4, torch.Generator()))
+    found = {tuple(batch.rows.tolist()): batch for batch in batches}
+    # Rows are numbered along the environments; those of the burn-in are 0 to 5.
+    assert sorted(found) == [(0, 2, 4, 6, 8), (1, 3, 5, 7, 9), (4, 6, 8, 10, 12), (5, 7, 9, 11, 13)]
+    assert all(batch.learned.tolist() == [False, False, False, True, True] for batch in batches)
+    assert found[0, 2, 4, 6, 8].begins.tolist() == [True, False, True, False, False]
+    assert found[4, 6, 8, 10, 12].begins.tolist() == [True, False, False, False, True]
+    assert found[5, 7, 9, 11, 13].begins.tolist() == [True, False, False, True, False]
 
 
 def test_the_burn_in_finds_the_hidden_state_of_the_policy_of_now() -> None:
     trainer = chain_trainer(burn_in=8, lr=0.01)
     next(trainer.updates())
     standing, earlier = trainer._standing, trainer.sequences.earlier
-    assert earlier is not None and not earlier["valid"].any() and earlier["observations"].shape[:2] == (8, 4)
+    assert earlier is not None and earlier["observations"].shape[:2] == (8, 4)
+    stored = earlier["hidden"].clone()
     refreshed = trainer.sequences.refresh(trainer.policy, standing)
     for env in range(4):
-        hidden = earlier["hidden"][0, env][None]
+        hidden = stored[0, env][None]
         for step in range(8):
             if step and earlier["age"][step, env] == 0:
-                hidden = earlier["hidden"][step, env][None]
+                hidden = stored[step, env][None]
+            assert torch.allclose(earlier["hidden"][step, env], hidden[0], atol=1e-5)
             _, hidden = trainer.policy.logits(earlier["observations"][step, env][None], hidden)
         expected = standing.hidden[env] if standing.age[env] == 0 else hidden[0]
         assert torch.allclose(refreshed.hidden[env], expected, atol=1e-5)
@@ -312,11 +329,13 @@ def test_sizes_of_the_cnn(cnn: Any, parameters: int) -> None:
 
 
 def test_configs_that_no_memory_can_have_are_refused() -> None:
-    with pytest.raises(UsageError, match="envs must be divisible by minibatches"):
-        TrainConfig(memory=8, envs=6, minibatches=4)
+    with pytest.raises(UsageError, match="sequence by minibatches"):
+        TrainConfig(memory=8, envs=6, minibatches=4, sequence=128)
+    with pytest.raises(UsageError, match="steps must be divisible by sequence"):
+        TrainConfig(memory=8, sequence=100)
     with pytest.raises(UsageError, match="burn_in"):
         TrainConfig(burn_in=4)
     with pytest.raises(UsageError, match="burn_in"):
         TrainConfig(memory=8, burn_in=129)
-    with pytest.raises(UsageError, match="divisible by both"):
-        chain_trainer(Ranks(0, 4))
+    with pytest.raises(UsageError, match="shorter --sequence"):
+        chain_trainer(Ranks(0, 4), sequence=16)
