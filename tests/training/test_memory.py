@@ -12,15 +12,17 @@ from torch import Tensor
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import SimulatorEnv
 from demo_curriculum.errors import UsageError
+from demo_curriculum.progress.film import _play
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training import trainer as trainer_module
 from demo_curriculum.training.checkpoint import load_checkpoint, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import Protocol, evaluate
-from demo_curriculum.training.policy import Memory, Policy
+from demo_curriculum.training.milestones import Milestone
+from demo_curriculum.training.policy import Decision, Memory, Policy
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import build_trainer, describe
+from demo_curriculum.training.run import build_policy, build_trainer, describe
 from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.trainer import Trainer
 from demo_curriculum.training.warmup import WarmUp
@@ -305,6 +307,24 @@ def test_evaluation_carries_the_hidden_state_through_each_episode() -> None:
     policy = Counting(make().keys)  # type: ignore[attr-defined]
     settings = {"protocol": Protocol(), "episodes": 20, "max_steps": 30, "frame_skip": 1, "stack": 1, "seed": 0}
     assert evaluate(policy, make, **settings).scores.tolist() == [1.0] * 20  # type: ignore[arg-type]
+
+
+def test_a_filmed_policy_begins_with_what_the_demo_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = chain_demo(30)
+    run = describe([demo], TrainConfig(hidden=16, memory=6, frame_skip=1, sticky=0.0))
+    policy = build_policy(run, make_simulator("LockedChain-30"))
+    met = []
+    act = Policy.act
+
+    def watch(policy: Policy, observations: Tensor, hidden: Tensor, generator: torch.Generator) -> Decision:
+        met.append(hidden)
+        return act(policy, observations, hidden, generator)
+
+    monkeypatch.setattr(Policy, "act", watch)
+    scene = _play(run, demo, Milestone(3, 100, [20], 20, policy.state_dict()))
+    begun = WarmUp(policy, [demo], stack=2, frame_skip=1).states(np.array([[0, 20]]))
+    assert scene.start == 20 and torch.equal(met[0], begun) and begun.abs().max() > 0
+    assert not torch.equal(met[0], met[1])
 
 
 @pytest.mark.parametrize(
