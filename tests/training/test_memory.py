@@ -91,7 +91,7 @@ def test_warming_up_is_what_playing_the_demo_in_the_environment_leads_to(observa
     warm_up = WarmUp(policy, [demo], stack=3, frame_skip=4)
     env.reset(seed=0)
     observed = env.begin(demo, lead) if lead else env.reset()[0]
-    hidden = policy.start(1)
+    hidden = policy.at_reset(1)
     for step in range(lead, len(demo), 4):
         assert torch.allclose(warm_up.states(np.array([[0, step]])), hidden, atol=1e-5), step
         hidden = policy.act(torch.from_numpy(observed[None]), hidden, torch.Generator()).hidden
@@ -104,18 +104,18 @@ def test_a_start_far_into_a_demo_has_the_stretch_before_as_history() -> None:
     # Only the second demo is looked at; they have different observations.
     policy = Policy((1, 1301), 4, hidden=8, memory=3)
     warm_up = WarmUp(policy, demos, stack=1, frame_skip=1)
-    found = warm_up.states(np.array([[1, 600], [1, 0], [1, 1299], [0, -7], [1, 511]]))
-    for row, (begin, step) in enumerate([(0, 600), (0, 0), (512, 1299), (0, 0), (0, 511)]):
-        hidden = policy.start(1)
+    found = warm_up.states(np.array([[1, 515], [1, 0], [1, 1025], [0, -7], [1, 511]]))
+    for row, (begin, step) in enumerate([(0, 515), (0, 0), (512, 1025), (0, 0), (0, 511)]):
+        hidden = policy.at_reset(1)
         for seen in demos[1].observations[begin:step]:
             _, hidden = policy.logits(torch.from_numpy(seen[None, None]), hidden)
         assert torch.allclose(found[row], hidden[0], atol=1e-5)
     assert found[1].tolist() == found[3].tolist() == [0.0] * 3
     with torch.no_grad():
         policy.remember.gru.bias_ih_l0 += 1  # type: ignore[union-attr, operator]
-    assert torch.equal(warm_up.states(np.array([[1, 600]]))[0], found[0]), "kept"
+    assert torch.equal(warm_up.states(np.array([[1, 515]]))[0], found[0]), "kept"
     warm_up.forget()
-    assert (warm_up.states(np.array([[1, 600]]))[0] - found[0]).abs().max() > 0.01
+    assert (warm_up.states(np.array([[1, 515]]))[0] - found[0]).abs().max() > 0.01
 
 
 def test_episodes_begin_with_what_the_demo_leads_to_and_go_on_with_what_they_saw() -> None:
@@ -165,6 +165,9 @@ def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
 ) -> None:
     """The first minibatch's ratios are 1, also after updates in which the policy changed."""
     trainer = chain_trainer(lr=0.01, **options)
+    with torch.no_grad():
+        # So that what is remembered matters.
+        trainer.policy.actor.weight *= 100  # type: ignore[operator]
     original, batches = trainer_module.ppo_losses, []
 
     def watch(prediction: Any, actions: Tensor, old: Tensor, *rest: Tensor, clip: float) -> Any:
@@ -180,7 +183,7 @@ def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
         sequences = 32 // options.get("sequence", 8)
         assert len(valid) == 32 + (sequences * options.get("burn_in", 0) if update else 0)
         assert int(valid.sum()) == 32
-        assert difference[valid].max() < 1e-5
+        assert difference[valid].max() < 1e-4
         assert batches[-1][0][batches[-1][1]].max() > 1e-3, "it learns"
 
 
@@ -190,7 +193,7 @@ def test_softened_near_the_start_and_nowhere_else() -> None:
         policy.actor.weight.zero_()  # type: ignore[union-attr, operator]
         policy.actor.bias.copy_(torch.tensor([0.0, 2.0]))  # type: ignore[union-attr, operator]
     temperature = torch.tensor([1.0, 2.0]).repeat(50)
-    decision = policy.act(torch.zeros(100, 1, 4), policy.start(100), torch.Generator().manual_seed(0), temperature)
+    decision = policy.act(torch.zeros(100, 1, 4), policy.at_reset(100), torch.Generator().manual_seed(0), temperature)
     for logit, rows in ((2.0, slice(0, None, 2)), (1.0, slice(1, None, 2))):
         expected = torch.tensor([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))]).log().float()
         assert torch.allclose(decision.log_prob[rows], expected[decision.action[rows]])
@@ -281,6 +284,8 @@ def trainers() -> Iterator[list[Trainer]]:
 
 
 def test_starts_come_from_workers_too(trainers: list[Trainer]) -> None:
+    fresh = chain_trainer()._standing.hidden
+    assert all(torch.equal(trainer._standing.hidden, fresh) for trainer in trainers) and (fresh != 0).any()
     one, two = ([next(trainer.updates()) for _ in range(3)] for trainer in trainers)
     assert [report.metrics for report in one] == [report.metrics for report in two]
     for trainer in trainers:
