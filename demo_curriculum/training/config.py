@@ -52,8 +52,9 @@ class TrainConfig:
             Mnih et al. (2015); "large" that of the backward algorithm (Salimans & Chen 2018).
         memory: width of a GRU between these and the policy's heads; 0 for none. An episode from a start inside the demo
             begins with the hidden state that the demo's observations before it lead to. The backward algorithm has 800.
-        burn_in: agent steps of the last rollout from which a GRU's hidden state is found anew, with what was learnt
-            since, before it goes on acting and learning from the next; the backward algorithm has 64.
+        sequence: agent steps that a GRU learns through at once; the backward algorithm has 128.
+        burn_in: agent steps before each sequence from which only the GRU's hidden state is found anew, with what was
+            learnt since they were played; the backward algorithm has 64.
         soften: demo steps after a start in which the logits are halved, in training alone;
             -1 means the rule's own: 100 for "openai", 0 for the others.
     """
@@ -88,6 +89,7 @@ class TrainConfig:
     hidden: int = 256
     cnn: Literal["small", "nature", "large"] = "nature"
     memory: int = 0
+    sequence: int = 32
     burn_in: int = 0
     soften: int = -1
 
@@ -106,13 +108,21 @@ class TrainConfig:
             ),
             "lr and clip must be above 0": self.lr > 0 and self.clip > 0,
             "envs * steps must be divisible by minibatches": self.envs * self.steps % max(self.minibatches, 1) == 0,
-            "with a memory, envs must be divisible by minibatches": not self.memory
-            or self.envs % max(self.minibatches, 1) == 0,
+            "sequence must be at least 1": self.sequence >= 1,
             "burn_in is for a memory, and at most as long as steps": self.burn_in <= (self.memory and self.steps),
         }
         for message, holds in checks.items():
             if not holds:
                 raise UsageError(message)
+        if self.memory and (self.steps % self.sequence or self.sequences % self.minibatches):
+            raise UsageError(
+                "with a memory, steps must be divisible by sequence, and envs * steps / sequence by minibatches"
+            )
+
+    @property
+    def sequences(self) -> int:
+        """What a rollout holds of them."""
+        return self.envs * self.steps // self.sequence
 
     @property
     def imitation_weight(self) -> float:

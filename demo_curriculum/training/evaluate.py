@@ -131,7 +131,7 @@ def _play(
     """One episode in each environment; scores and lengths."""
     observations = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
     scores, lengths = np.zeros(len(envs)), np.zeros(len(envs), np.int64)
-    hidden = policy.start(len(envs))
+    hidden = policy.at_reset(len(envs))
     playing = list(range(len(envs)))
     while playing:
         decision = policy.act(torch.from_numpy(observations[playing]), hidden[playing], generator)

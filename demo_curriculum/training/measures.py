@@ -228,7 +228,7 @@ def _start(observation: str, bench: Bench) -> Rate:
 def _forward(observation: str, bench: Bench) -> Rate:
     trainer = bench.trainer(observation)
     observations = _some_observations(trainer, trainer.env.num_envs)
-    hidden = trainer.policy.start(len(observations))
+    hidden = trainer.policy.at_reset(len(observations))
 
     def work() -> int:
         trainer.policy.act(observations, hidden, trainer.generator)
@@ -245,7 +245,7 @@ def _update(observation: str, bench: Bench) -> Rate:
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.0)
 
     def work() -> int:
-        prediction = policy(observations, torch.zeros(len(observations)), policy.start(len(observations)))
+        prediction = policy(observations, torch.zeros(len(observations)), policy.at_reset(len(observations)))
         optimizer.zero_grad()
         sum(part.mean() for part in prediction).backward()
         optimizer.step()

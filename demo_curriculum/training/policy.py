@@ -111,7 +111,7 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
-    def start(self, rows: int) -> Tensor:
+    def at_reset(self, rows: int) -> Tensor:
         """The hidden states (rows, memory) at the game's own reset."""
         return torch.zeros(rows, self.memory)
 

@@ -157,10 +157,10 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
             f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
             f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
         )
-    if config.memory and config.envs // ranks.size % config.minibatches:
+    if config.memory and config.sequences // ranks.size % config.minibatches:
         raise UsageError(
-            f"with a memory {config.envs} envs cannot be shared among {ranks.size} ranks and {config.minibatches} "
-            "minibatches; choose --envs divisible by both"
+            f"{config.sequences} sequences of {config.sequence} steps cannot be shared among {ranks.size} ranks with "
+            f"{config.minibatches} minibatches each; choose a shorter --sequence or more --envs"
         )
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
@@ -199,6 +199,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
         patience=config.patience,
+        sequence=config.sequence,
         burn_in=config.burn_in,
         softened_steps=config.softened_steps,
         seed=config.seed,

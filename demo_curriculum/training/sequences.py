@@ -15,35 +15,36 @@ Columns = dict[str, Tensor]
 
 
 class Minibatch(NamedTuple):
-    """Some rows of T steps of N environments, as indices (B,) into T * N.
+    """Some rows of the columns, as indices (B,).
 
-    ``begins`` bool (B,) says which of them go on from the hidden state they were met with; each of the others goes on
-    from the row before it.
+    ``begins`` bool (B,) says which go on from the hidden state that they were met with; each of the others goes on from
+    the row before it. ``learned`` bool (B,) says from which is learned.
     """
 
     rows: Tensor
     begins: Tensor
+    learned: Tensor
 
 
 class Sequences:
-    """Makes minibatches, for a memory of whole environments' sequences behind the steps before them.
+    """Makes minibatches, for a memory of sequences.
 
-    A sequence begins with the hidden state that the environment had there, and again with each episode in it. With
-    ``burn_in`` the last steps of the rollout before come first, from which nothing is learned any more (64 steps before
-    128 in openai/atari-reset): the policy of now finds its own way from the hidden state stored there to the rollout's
-    first step, and the gradient a longer one back.
+    A sequence begins with the hidden state stored at its first step, and again with each episode in it (Kapturowski et
+    al. 2019). With ``burn_in`` the steps before it come first, those of the rollout before included, from which nothing
+    is learned: 64 before 128 in openai/atari-reset. Over the ones of the rollout before, the policy of now finds its
+    hidden state anew before it goes on acting.
 
     Args:
-        num_envs: N.
-        memory: whether the policy has one.
-        burn_in: steps of the rollout before.
+        num_envs, steps: N environments, T steps of each in a rollout.
+        length: steps of a sequence; 0 for a policy without a memory, whose minibatches are of single rows.
+        burn_in: steps before them.
 
     Attributes:
         earlier: columns (burn_in, N, ...) of the rollout before; None while there are none.
     """
 
-    def __init__(self, num_envs: int, *, memory: bool, burn_in: int) -> None:
-        self.num_envs, self.memory, self.burn_in = num_envs, memory, burn_in
+    def __init__(self, num_envs: int, steps: int, *, length: int, burn_in: int) -> None:
+        self.num_envs, self.steps, self.length, self.burn_in = num_envs, steps, length, burn_in
         self.earlier: Columns | None = None
 
     @torch.no_grad()
@@ -51,35 +52,42 @@ class Sequences:
         """``standing`` with the hidden states that the policy of now comes to over the burn-in."""
         if self.earlier is None:
             return standing
-        rows, begins = self._whole(torch.arange(self.num_envs), self.earlier["age"])
-        observations, hidden = (self.earlier[name].flatten(0, 1)[rows] for name in ("observations", "hidden"))
-        latest = policy.follow(observations, hidden, begins).view(self.num_envs, self.burn_in, -1)[:, -1]
-        going_on = standing.age[:, None] > 0
-        return standing._replace(hidden=torch.where(going_on, latest, standing.hidden))
+        observations, hidden, age = (self.earlier[name] for name in ("observations", "hidden", "age"))
+        rows = self._rows(torch.arange(self.num_envs), torch.zeros(1, dtype=torch.int64), self.burn_in)
+        begins = age.flatten()[rows] == 0
+        begins[:, 0] = True
+        order = rows.flatten()
+        after = policy.follow(observations.flatten(0, 1)[order], hidden.flatten(0, 1)[order], begins.flatten())
+        after = after.view(self.num_envs, self.burn_in, -1).transpose(0, 1)
+        hidden[1:] = torch.where(age[1:, :, None] > 0, after[:-1], hidden[1:])
+        return standing._replace(hidden=torch.where(standing.age[:, None] > 0, after[-1], standing.hidden))
 
     def behind_earlier(self, columns: Columns) -> Columns:
-        """``columns`` (T, N, ...) behind those of the burn-in, which are never ``valid``; keeps the next burn-in."""
+        """``columns`` (T, N, ...) behind those of the burn-in; keeps the next burn-in."""
         if not self.burn_in:
             return columns
         joined = columns
         if self.earlier is not None:
             joined = {name: torch.cat([self.earlier[name], values]) for name, values in columns.items()}
         self.earlier = {name: values[-self.burn_in :].clone() for name, values in columns.items()}
-        self.earlier["valid"] = torch.zeros_like(self.earlier["valid"])
         return joined
 
     def minibatches(self, age: Tensor, count: int, generator: torch.Generator) -> Iterator[Minibatch]:
-        """Every row once, in ``count`` minibatches; ``age`` (T, N) as a rollout's."""
-        if self.memory:
-            for envs in torch.split(torch.randperm(self.num_envs, generator=generator), self.num_envs // count):
-                yield self._whole(envs, age)
-        else:
+        """All that is learned from, once, in ``count`` minibatches; ``age`` is a column of ``behind_earlier``."""
+        if not self.length:
             for rows in torch.split(torch.randperm(age.numel(), generator=generator), age.numel() // count):
-                yield Minibatch(rows, torch.ones(len(rows), dtype=torch.bool))
+                all_of_them = torch.ones(len(rows), dtype=torch.bool)
+                yield Minibatch(rows, all_of_them, all_of_them)
+            return
+        lead = len(age) - self.steps
+        sequences = self.num_envs * self.steps // self.length
+        for chosen in torch.split(torch.randperm(sequences, generator=generator), sequences // count):
+            rows = self._rows(chosen % self.num_envs, chosen // self.num_envs * self.length, lead + self.length)
+            begins = age.flatten()[rows] == 0
+            begins[:, 0] = True
+            learned = (torch.arange(lead + self.length) >= lead).expand_as(rows)
+            yield Minibatch(rows.flatten(), begins.flatten(), learned.flatten())
 
-    def _whole(self, envs: Tensor, age: Tensor) -> Minibatch:
-        """All rows of these environments, one environment after the other."""
-        rows = torch.arange(len(age)) * self.num_envs + envs[:, None]
-        begins = age.flatten()[rows] == 0
-        begins[:, 0] = True
-        return Minibatch(rows.flatten(), begins.flatten())
+    def _rows(self, envs: Tensor, first: Tensor, steps: int) -> Tensor:
+        """(S, steps): the rows from step ``first`` (S,) on of each of ``envs`` (S,)."""
+        return (first[:, None] + torch.arange(steps)) * self.num_envs + envs[:, None]

@@ -66,7 +66,8 @@ class Trainer:
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
         patience: updates without progress before the first remedy, and before each one after it.
-        burn_in: steps of the last rollout from which a policy's hidden states are found anew.
+        sequence: steps that a policy with a memory learns through at once.
+        burn_in: steps before them, from which its hidden state is found anew.
         softened_steps: demo steps after a start in which the logits are halved.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
@@ -95,6 +96,7 @@ class Trainer:
         bonus_weight: float,
         imitation: float,
         patience: int,
+        sequence: int,
         burn_in: int,
         softened_steps: int,
         seed: int,
@@ -109,7 +111,7 @@ class Trainer:
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.warm_up = WarmUp(policy, demos, stack=stack, frame_skip=env.frame_skip)
-        self.sequences = Sequences(env.num_envs, memory=policy.memory > 0, burn_in=burn_in)
+        self.sequences = Sequences(env.num_envs, steps, length=sequence if policy.memory else 0, burn_in=burn_in)
         self.softened_steps = softened_steps
         self.entropy = EntropyControl(entropy)
         self.lr = LearningRateControl(lr)
@@ -299,7 +301,7 @@ class Trainer:
         flat = {name: values.flatten(0, 1) for name, values in columns.items()}
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
-            for rows, begins in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
+            for rows, begins, learned in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
                 batch = {name: values[rows] for name, values in flat.items()}
                 observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]
                 pairs = None
@@ -319,7 +321,7 @@ class Trainer:
                     batch["advantages"],
                     batch["returns_ext"],
                     batch["returns_int"],
-                    batch["valid"],
+                    batch["valid"] & learned,
                     clip=self.clip,
                 )
                 loss = (

@@ -45,7 +45,7 @@ class WarmUp:
     @torch.no_grad()
     def states(self, starts: NDArray[np.integer[Any]]) -> Tensor:
         """(B, memory), at ``starts`` (B, 2): demo and demo step. Zeros at the game's own reset."""
-        found = self._policy.start(len(starts))
+        found = self._policy.at_reset(len(starts))
         if not self._policy.memory:
             return found
         for row, (demo, step) in enumerate(starts.tolist()):
@@ -68,8 +68,8 @@ class WarmUp:
         seen = (seen_at(observations, part, stack=self._stack, frame_skip=skip) for part in batches)
         features = torch.cat([self._policy.read(torch.from_numpy(batch)) for batch in seen])
         begins = torch.from_numpy(steps < begin + skip)
-        after = self._policy.remember(features, self._policy.start(len(steps)), begins)
+        after = self._policy.remember(features, self._policy.at_reset(len(steps)), begins)
         by_step = after.view(skip, rounds, -1).transpose(0, 1).flatten(0, 1)
         # What is remembered at a step comes from the one a round before.
-        at = torch.cat([self._policy.start(skip), by_step])
+        at = torch.cat([self._policy.at_reset(skip), by_step])
         return at[stretch * STRETCH - begin : end - begin]

@@ -12,15 +12,17 @@ from torch import Tensor
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import SimulatorEnv
 from demo_curriculum.errors import UsageError
+from demo_curriculum.progress.film import _play
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training import trainer as trainer_module
 from demo_curriculum.training.checkpoint import load_checkpoint, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import Protocol, evaluate
-from demo_curriculum.training.policy import Memory, Policy
+from demo_curriculum.training.milestones import Milestone
+from demo_curriculum.training.policy import Decision, Memory, Policy
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import build_trainer, describe
+from demo_curriculum.training.run import build_policy, build_trainer, describe
 from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.trainer import Trainer
 from demo_curriculum.training.warmup import WarmUp
@@ -40,6 +42,7 @@ def chain_demo(length: int) -> Demo:
 
 def chain_trainer(ranks: Ranks | None = None, workers: int = 0, **options: Any) -> Trainer:
     small = {"envs": 4, "steps": 16, "minibatches": 2, "hidden": 16, "frame_skip": 1, "sticky": 0.0, "memory": 6}
+    small["sequence"] = 8
     config = TrainConfig(**{**small, **options})
     demos = [chain_demo(30)]
     return build_trainer(describe(demos, config), demos, ranks or Ranks(), workers=workers)
@@ -88,7 +91,7 @@ def test_warming_up_is_what_playing_the_demo_in_the_environment_leads_to(observa
     warm_up = WarmUp(policy, [demo], stack=3, frame_skip=4)
     env.reset(seed=0)
     observed = env.begin(demo, lead) if lead else env.reset()[0]
-    hidden = policy.start(1)
+    hidden = policy.at_reset(1)
     for step in range(lead, len(demo), 4):
         assert torch.allclose(warm_up.states(np.array([[0, step]])), hidden, atol=1e-5), step
         hidden = policy.act(torch.from_numpy(observed[None]), hidden, torch.Generator()).hidden
@@ -101,18 +104,18 @@ def test_a_start_far_into_a_demo_has_the_stretch_before_as_history() -> None:
     # Only the second demo is looked at; they have different observations.
     policy = Policy((1, 1301), 4, hidden=8, memory=3)
     warm_up = WarmUp(policy, demos, stack=1, frame_skip=1)
-    found = warm_up.states(np.array([[1, 600], [1, 0], [1, 1299], [0, -7], [1, 511]]))
-    for row, (begin, step) in enumerate([(0, 600), (0, 0), (512, 1299), (0, 0), (0, 511)]):
-        hidden = policy.start(1)
+    found = warm_up.states(np.array([[1, 515], [1, 0], [1, 1025], [0, -7], [1, 511]]))
+    for row, (begin, step) in enumerate([(0, 515), (0, 0), (512, 1025), (0, 0), (0, 511)]):
+        hidden = policy.at_reset(1)
         for seen in demos[1].observations[begin:step]:
             _, hidden = policy.logits(torch.from_numpy(seen[None, None]), hidden)
         assert torch.allclose(found[row], hidden[0], atol=1e-5)
     assert found[1].tolist() == found[3].tolist() == [0.0] * 3
     with torch.no_grad():
         policy.remember.gru.bias_ih_l0 += 1  # type: ignore[union-attr, operator]
-    assert torch.equal(warm_up.states(np.array([[1, 600]]))[0], found[0]), "kept"
+    assert torch.equal(warm_up.states(np.array([[1, 515]]))[0], found[0]), "kept"
     warm_up.forget()
-    assert (warm_up.states(np.array([[1, 600]]))[0] - found[0]).abs().max() > 0.01
+    assert (warm_up.states(np.array([[1, 515]]))[0] - found[0]).abs().max() > 0.01
 
 
 def test_episodes_begin_with_what_the_demo_leads_to_and_go_on_with_what_they_saw() -> None:
@@ -147,13 +150,24 @@ def test_episodes_begin_with_what_the_demo_leads_to_and_go_on_with_what_they_saw
 
 @pytest.mark.parametrize(
     "options",
-    [{"memory": 0}, {"memory": 0, "soften": 5}, {}, {"soften": 5}, {"burn_in": 8}, {"burn_in": 16, "soften": 5}],
+    [
+        {"memory": 0},
+        {"memory": 0, "soften": 5},
+        {"soften": 5},
+        {"sequence": 16},
+        {"burn_in": 8},
+        {"burn_in": 12},
+        {"burn_in": 16, "sequence": 16, "soften": 5},
+    ],
 )
 def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     """The first minibatch's ratios are 1, also after updates in which the policy changed."""
     trainer = chain_trainer(lr=0.01, **options)
+    with torch.no_grad():
+        # So that what is remembered matters.
+        trainer.policy.actor.weight *= 100  # type: ignore[operator]
     original, batches = trainer_module.ppo_losses, []
 
     def watch(prediction: Any, actions: Tensor, old: Tensor, *rest: Tensor, clip: float) -> Any:
@@ -166,9 +180,10 @@ def test_what_is_learned_from_begins_with_the_probabilities_of_acting(
         batches.clear()
         next(trainer.updates())
         difference, valid = batches[0]
-        assert len(valid) == 32 + (2 * options.get("burn_in", 0) if update else 0)
-        assert int(valid.sum()) == 32 and valid[-16:].all()
-        assert difference[valid].max() < 1e-5
+        sequences = 32 // options.get("sequence", 8)
+        assert len(valid) == 32 + (sequences * options.get("burn_in", 0) if update else 0)
+        assert int(valid.sum()) == 32
+        assert difference[valid].max() < 1e-4
         assert batches[-1][0][batches[-1][1]].max() > 1e-3, "it learns"
 
 
@@ -178,7 +193,7 @@ def test_softened_near_the_start_and_nowhere_else() -> None:
         policy.actor.weight.zero_()  # type: ignore[union-attr, operator]
         policy.actor.bias.copy_(torch.tensor([0.0, 2.0]))  # type: ignore[union-attr, operator]
     temperature = torch.tensor([1.0, 2.0]).repeat(50)
-    decision = policy.act(torch.zeros(100, 1, 4), policy.start(100), torch.Generator().manual_seed(0), temperature)
+    decision = policy.act(torch.zeros(100, 1, 4), policy.at_reset(100), torch.Generator().manual_seed(0), temperature)
     for logit, rows in ((2.0, slice(0, None, 2)), (1.0, slice(1, None, 2))):
         expected = torch.tensor([1 / (1 + np.exp(logit)), 1 / (1 + np.exp(-logit))]).log().float()
         assert torch.allclose(decision.log_prob[rows], expected[decision.action[rows]])
@@ -188,32 +203,39 @@ def test_softened_near_the_start_and_nowhere_else() -> None:
     assert TrainConfig(rule="openai", soften=0).softened_steps == 0
 
 
-def test_minibatches_hold_every_row_once_and_sequences_in_order() -> None:
-    age = torch.tensor([[5, 0, 2], [6, 1, 0], [0, 2, 1]])
-    generator = torch.Generator().manual_seed(1)
-    for memory in (False, True):
-        batches = list(Sequences(3, memory=memory, burn_in=0).minibatches(age, 3, generator))
-        assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(9))
-        for rows, begins in batches:
-            if memory:
-                env = int(rows[0])
-                assert rows.tolist() == [env, env + 3, env + 6]
-                assert begins.tolist() == [[True, False, True], [True, False, False], [True, True, False]][env]
-            else:
-                assert begins.all()
+def test_minibatches_of_single_rows_hold_each_once() -> None:
+    batches = list(Sequences(3, 2, length=0, burn_in=0).minibatches(torch.ones(2, 3), 3, torch.Generator()))
+    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(6))
+    assert all(batch.begins.all() and batch.learned.all() and len(batch.rows) == 2 for batch in batches)
+
+
+def test_minibatches_of_sequences_come_behind_their_burn_in() -> None:
+    """Two environments; three steps of burn-in before four of a rollout, in sequences of two."""
+    age = torch.tensor([[5, 0], [6, 1], [0, 2], [1, 3], [2, 4], [3, 0], [0, 1]])
+    sequences = Sequences(2, 4, length=2, burn_in=3)
+    batches = list(sequences.minibatches(age, 4, torch.Generator()))
+    found = {tuple(batch.rows.tolist()): batch for batch in batches}
+    # Rows are numbered along the environments; those of the burn-in are 0 to 5.
+    assert sorted(found) == [(0, 2, 4, 6, 8), (1, 3, 5, 7, 9), (4, 6, 8, 10, 12), (5, 7, 9, 11, 13)]
+    assert all(batch.learned.tolist() == [False, False, False, True, True] for batch in batches)
+    assert found[0, 2, 4, 6, 8].begins.tolist() == [True, False, True, False, False]
+    assert found[4, 6, 8, 10, 12].begins.tolist() == [True, False, False, False, True]
+    assert found[5, 7, 9, 11, 13].begins.tolist() == [True, False, False, True, False]
 
 
 def test_the_burn_in_finds_the_hidden_state_of_the_policy_of_now() -> None:
     trainer = chain_trainer(burn_in=8, lr=0.01)
     next(trainer.updates())
     standing, earlier = trainer._standing, trainer.sequences.earlier
-    assert earlier is not None and not earlier["valid"].any() and earlier["observations"].shape[:2] == (8, 4)
+    assert earlier is not None and earlier["observations"].shape[:2] == (8, 4)
+    stored = earlier["hidden"].clone()
     refreshed = trainer.sequences.refresh(trainer.policy, standing)
     for env in range(4):
-        hidden = earlier["hidden"][0, env][None]
+        hidden = stored[0, env][None]
         for step in range(8):
             if step and earlier["age"][step, env] == 0:
-                hidden = earlier["hidden"][step, env][None]
+                hidden = stored[step, env][None]
+            assert torch.allclose(earlier["hidden"][step, env], hidden[0], atol=1e-5)
             _, hidden = trainer.policy.logits(earlier["observations"][step, env][None], hidden)
         expected = standing.hidden[env] if standing.age[env] == 0 else hidden[0]
         assert torch.allclose(refreshed.hidden[env], expected, atol=1e-5)
@@ -262,6 +284,8 @@ def trainers() -> Iterator[list[Trainer]]:
 
 
 def test_starts_come_from_workers_too(trainers: list[Trainer]) -> None:
+    fresh = chain_trainer()._standing.hidden
+    assert all(torch.equal(trainer._standing.hidden, fresh) for trainer in trainers) and (fresh != 0).any()
     one, two = ([next(trainer.updates()) for _ in range(3)] for trainer in trainers)
     assert [report.metrics for report in one] == [report.metrics for report in two]
     for trainer in trainers:
@@ -290,6 +314,24 @@ def test_evaluation_carries_the_hidden_state_through_each_episode() -> None:
     assert evaluate(policy, make, **settings).scores.tolist() == [1.0] * 20  # type: ignore[arg-type]
 
 
+def test_a_filmed_policy_begins_with_what_the_demo_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = chain_demo(30)
+    run = describe([demo], TrainConfig(hidden=16, memory=6, frame_skip=1, sticky=0.0))
+    policy = build_policy(run, make_simulator("LockedChain-30"))
+    met = []
+    act = Policy.act
+
+    def watch(policy: Policy, observations: Tensor, hidden: Tensor, generator: torch.Generator) -> Decision:
+        met.append(hidden)
+        return act(policy, observations, hidden, generator)
+
+    monkeypatch.setattr(Policy, "act", watch)
+    scene = _play(run, demo, Milestone(3, 100, [20], 20, policy.state_dict()))
+    begun = WarmUp(policy, [demo], stack=2, frame_skip=1).states(np.array([[0, 20]]))
+    assert scene.start == 20 and torch.equal(met[0], begun) and begun.abs().max() > 0
+    assert not torch.equal(met[0], met[1])
+
+
 @pytest.mark.parametrize(
     ("cnn", "parameters"),
     [
@@ -312,11 +354,13 @@ def test_sizes_of_the_cnn(cnn: Any, parameters: int) -> None:
 
 
 def test_configs_that_no_memory_can_have_are_refused() -> None:
-    with pytest.raises(UsageError, match="envs must be divisible by minibatches"):
-        TrainConfig(memory=8, envs=6, minibatches=4)
+    with pytest.raises(UsageError, match="sequence by minibatches"):
+        TrainConfig(memory=8, envs=6, minibatches=4, sequence=128)
+    with pytest.raises(UsageError, match="steps must be divisible by sequence"):
+        TrainConfig(memory=8, sequence=100)
     with pytest.raises(UsageError, match="burn_in"):
         TrainConfig(burn_in=4)
     with pytest.raises(UsageError, match="burn_in"):
         TrainConfig(memory=8, burn_in=129)
-    with pytest.raises(UsageError, match="divisible by both"):
-        chain_trainer(Ranks(0, 4))
+    with pytest.raises(UsageError, match="shorter --sequence"):
+        chain_trainer(Ranks(0, 4), sequence=16)

@@ -45,7 +45,7 @@ def test_invalid_rows_have_no_influence_on_what_is_learned() -> None:
         advantages = torch.linspace(-1, 1, 10)
         advantages[6:] = wild
         losses = ppo_losses(
-            policy(observations[rows], torch.zeros(size), policy.start(size)),
+            policy(observations[rows], torch.zeros(size), policy.at_reset(size)),
             torch.arange(10)[rows] % 3,
             torch.full((size,), -1.0),
             advantages[rows],
@@ -84,9 +84,9 @@ def test_normalise_counts_valid_rows_only() -> None:
 def test_policies_take_every_kind_of_observation(shape: tuple[int, ...]) -> None:
     policy = Policy(shape, 18)
     observations = torch.randint(0, 255, (3, *shape), dtype=torch.uint8)
-    logits, value_ext, value_int = policy(observations, torch.full((3,), 50), policy.start(3))
+    logits, value_ext, value_int = policy(observations, torch.full((3,), 50), policy.at_reset(3))
     assert logits.shape == (3, 18) and value_ext.shape == value_int.shape == (3,)
-    assert torch.equal(policy.logits(observations, policy.start(3))[0], logits)
+    assert torch.equal(policy.logits(observations, policy.at_reset(3))[0], logits)
 
 
 def test_actions_follow_their_probabilities_and_the_generator() -> None:
@@ -95,9 +95,9 @@ def test_actions_follow_their_probabilities_and_the_generator() -> None:
         policy.actor.weight.zero_()  # type: ignore[union-attr, operator]
         policy.actor.bias.copy_(torch.tensor([0.7, 0.2, 0.1]).log())  # type: ignore[union-attr, operator]
     observations = torch.zeros(20_000, 1, 4)
-    decision = policy.act(observations, policy.start(len(observations)), torch.Generator().manual_seed(3))
+    decision = policy.act(observations, policy.at_reset(len(observations)), torch.Generator().manual_seed(3))
     shares = torch.bincount(decision.action, minlength=3) / 20_000
     assert shares.tolist() == pytest.approx([0.7, 0.2, 0.1], abs=0.015)
     assert decision.log_prob[decision.action == 1][0].item() == pytest.approx(math.log(0.2), abs=1e-5)
-    again = policy.act(observations, policy.start(len(observations)), torch.Generator().manual_seed(3))
+    again = policy.act(observations, policy.at_reset(len(observations)), torch.Generator().manual_seed(3))
     assert torch.equal(decision.action, again.action)

@@ -69,6 +69,7 @@ def run_chain(folder: Path, length: int, limits: Limits, **kwargs: Any) -> str:
         {"rule": "uniform"},
         {"rnd": False},
         {"imitation": 0.0},
+        {"memory": 16, "burn_in": 16},
     ],
 )
 def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def test_values_follow_the_episode_and_not_the_next_one() -> None:
     next_ext, next_int = trainer._next_values(rollout)
     finals = zip(rollout.final_observations, rollout.final_slack, ended.tolist(), strict=True)
     for final, slack, (step, env) in finals:
-        expected = trainer.policy(final[None], slack[None], trainer.policy.start(1))
+        expected = trainer.policy(final[None], slack[None], trainer.policy.at_reset(1))
         assert torch.isclose(next_ext[step, env], expected.value_ext[0], atol=1e-5)
         assert torch.isclose(next_int[step, env], expected.value_int[0], atol=1e-5)
         assert torch.equal(rollout.next_frames[step, env], final[-1])
@@ -74,6 +74,6 @@ def test_without_reward_or_advantage_a_bonus_alone_moves_the_policy() -> None:
 def test_values_know_the_slack_and_actions_do_not() -> None:
     policy = chain_trainer().policy
     observations = torch.eye(31, dtype=torch.uint8)[:4, None].repeat(1, 2, 1)
-    late, early = (policy(observations, torch.full((4,), slack), policy.start(4)) for slack in (3, 300))
+    late, early = (policy(observations, torch.full((4,), slack), policy.at_reset(4)) for slack in (3, 300))
     assert torch.equal(late.logits, early.logits)
     assert (late.value_ext != early.value_ext).all() and (late.value_int != early.value_int).all()
