@@ -34,7 +34,7 @@ class Sample(NamedTuple):
         """Screens are many: their sums are taken without a copy of all of them in f64."""
         sums = torch.zeros(batch.shape[1:], dtype=torch.float64, device=batch.device)
         squares = sums.clone()
-        for part in batch.split(EXACT_BYTES):
+        for part in torch.split(batch, EXACT_BYTES):
             part = part.float()
             sums += part.sum(dim=0)
             squares += part.square_().sum(dim=0)

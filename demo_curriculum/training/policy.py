@@ -92,7 +92,8 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Decision:
-        log_probs = self.logits(observations).log_softmax(dim=1)
+        """On the CPU, where the generator is and where the simulators wait."""
+        log_probs = self.logits(observations).log_softmax(dim=1).cpu()
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
         return Decision(action[:, 0], log_probs.gather(1, action)[:, 0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.demo import Outcome
+from demo_curriculum.training.machine import place
 from demo_curriculum.training.policy import Decision
 
 
@@ -48,14 +48,17 @@ class Rollout:
     _final_slack: list[NDArray[np.int32]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, steps: int, num_envs: int, observation_shape: Sequence[int], dtype: torch.dtype) -> Rollout:
+    def empty(cls, steps: int, first: Tensor) -> Rollout:
+        """For so many steps of environments of which ``first`` (N, stack, ...) is seen; on the same device."""
+        num_envs, *observation_shape = first.shape
+
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros((steps, num_envs, *shape), dtype=dtype)
+            return torch.zeros((steps, num_envs, *shape), dtype=dtype, device=first.device)
 
         return cls(
-            observations=zeros(*observation_shape, dtype=dtype),
+            observations=zeros(*observation_shape, dtype=first.dtype),
             slack=zeros(dtype=torch.int32),
-            next_frames=zeros(*observation_shape[1:], dtype=dtype),
+            next_frames=zeros(*observation_shape[1:], dtype=first.dtype),
             actions=zeros(dtype=torch.int64),
             log_probs=zeros(),
             values_ext=zeros(),
@@ -94,10 +97,10 @@ class Rollout:
 
     @property
     def final_slack(self) -> Tensor:
-        return torch.from_numpy(np.concatenate(self._final_slack))
+        return place(np.concatenate(self._final_slack), self.slack.device)
 
     @property
     def final_observations(self) -> Tensor:
         if not self._final:
             return self.observations[:0, 0]
-        return torch.from_numpy(np.stack(self._final))
+        return place(np.stack(self._final), self.observations.device)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.curriculum import Curriculum, Move
@@ -16,7 +17,8 @@ from demo_curriculum.envs import GroupedVectorEnv
 from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.entropy import EntropyControl
-from demo_curriculum.training.imitation import DemoPairs
+from demo_curriculum.training.imitation import DemoPairs, Pairs
+from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
@@ -63,7 +65,7 @@ class Trainer:
         patience: updates without progress before the first remedy, and before each one after it.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
-            all of them, and stay so.
+            all of them, and stay so; everything is learned on the device where they are.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Trainer:
     ) -> None:
         self.ranks = ranks
         self.env, self.curriculum, self.policy, self.rnd = env, curriculum, policy, rnd
+        self.device = next(policy.parameters()).device
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
         self.reward, self.reward_scale = reward, reward_scale
@@ -107,18 +110,18 @@ class Trainer:
         self.update = 0
         self.agent_steps = 0
         for batch in self._seen_in(demos):
-            policy.observe(batch)
+            policy.observe(batch.to(self.device))
             if rnd is not None:
-                rnd.moments.update(batch)
+                rnd.moments.update(batch.to(self.device))
         if rnd is not None:
-            self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int)
+            self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int).to(self.device)
             memory = 0 if rnd.pixels else RND_MEMORY
-            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype)
+            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype).to(self.device)
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
-        self._observations, self._slack = torch.from_numpy(observations), torch.from_numpy(infos["slack"])
+        self._observations, self._slack = self._place(observations), self._place(infos["slack"])
 
     @staticmethod
     def _seen_in(demos: Sequence[Demo]) -> Iterator[Tensor]:
@@ -126,6 +129,9 @@ class Trainer:
         for demo in demos:
             for first in range(0, len(demo.observations), BONUS_BATCH):
                 yield torch.from_numpy(np.array(demo.observations[first : first + BONUS_BATCH]))
+
+    def _place(self, array: NDArray[Any]) -> Tensor:
+        return place(array, self.device)
 
     def _seed_generators(self, seed: int) -> None:
         """Those that choose actions and batches, which differ from rank to rank."""
@@ -161,9 +167,8 @@ class Trainer:
         return remedy
 
     def _collect(self) -> Rollout:
-        shape = self._observations.shape[1:]
         env, groups = self.env, self.env.groups
-        rollout = Rollout.empty(self.steps, env.num_envs, shape, self._observations.dtype)
+        rollout = Rollout.empty(self.steps, self._observations)
         env.push_starts()
         observations = [self._observations[rows] for rows in groups]
         slack = [self._slack[rows] for rows in groups]
@@ -179,7 +184,7 @@ class Trainer:
             for group, rows in enumerate(groups):
                 result = env.receive(group)
                 rollout.add(step, rows, observations[group], slack[group], decisions[group], *result[1:])
-                observations[group], slack[group] = torch.from_numpy(result[0]), torch.from_numpy(result[4]["slack"])
+                observations[group], slack[group] = self._place(result[0]), self._place(result[4]["slack"])
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
         self._observations, self._slack = torch.cat(observations), torch.cat(slack)
@@ -272,7 +277,8 @@ class Trainer:
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
-                    pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                    drawn = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                    pairs = Pairs(*(part.to(self.device) for part in drawn))
                     observations = torch.cat([observations, pairs.observations])
                     slack = torch.cat([slack, slack.new_zeros(len(pairs.actions))])
                 prediction, imitating = self.policy(observations, slack).split(len(chosen))
@@ -389,7 +395,7 @@ class Trainer:
             self._seed_generators(self.update)
             own = self._deal(parts)
         self.env.load_state_dict(own["env"])
-        self._observations, self._slack = own["observations"], own["slack"]
+        self._observations, self._slack = own["observations"].to(self.device), own["slack"].to(self.device)
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])
