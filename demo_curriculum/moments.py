@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+EXACT_BYTES = 256
+"""So many squared bytes add up to a whole number that f32 still holds exactly."""
+
 
 class Sample(NamedTuple):
     """Number (), mean (*shape) and sum of squared differences from the mean (*shape) of some observations, f64."""
@@ -19,10 +22,25 @@ class Sample(NamedTuple):
     @classmethod
     def of(cls, batch: Tensor) -> Sample:
         """``batch`` is (B, *shape)."""
+        if batch.dtype == torch.uint8:
+            return cls._of_bytes(batch)
         batch = batch.to(torch.float64)
         mean = batch.mean(dim=0) if len(batch) else torch.zeros_like(batch[0:1].sum(dim=0))
         number = torch.tensor(len(batch), dtype=torch.float64, device=batch.device)
         return cls(number, mean, ((batch - mean) ** 2).sum(dim=0))
+
+    @classmethod
+    def _of_bytes(cls, batch: Tensor) -> Sample:
+        """Screens are many: their sums are taken without a copy of all of them in f64."""
+        sums = torch.zeros(batch.shape[1:], dtype=torch.float64, device=batch.device)
+        squares = sums.clone()
+        for part in torch.split(batch, EXACT_BYTES):
+            part = part.float()
+            sums += part.sum(dim=0)
+            squares += part.square_().sum(dim=0)
+        number = torch.tensor(len(batch), dtype=torch.float64, device=batch.device)
+        mean = sums / number.clamp_min(1)
+        return cls(number, mean, squares - sums * mean)
 
 
 Pool = Callable[[Sample], Sample]

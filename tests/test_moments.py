@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo_curriculum.moments import ReturnScale, RunningMoments
+from demo_curriculum.moments import EXACT_BYTES, ReturnScale, RunningMoments, Sample
 
 
 @given(st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=8), min_size=1, max_size=5))
@@ -16,6 +16,18 @@ def test_batches_merge_to_the_moments_of_everything(batches: list[list[float]]) 
     assert moments.mean.tolist() == pytest.approx([everything.mean(), -2 * everything.mean()], abs=1e-3)
     expected = max(everything.std(), 1e-4), max(2 * everything.std(), 1e-4)
     assert moments.std.tolist() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 255, 256, 257, 1000])
+def test_sums_of_bytes_are_exact(rows: int) -> None:
+    """The brightest bytes have the largest squares."""
+    batch = torch.randint(230, 256, (rows, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(rows))
+    number, mean, squares = Sample.of(batch)
+    whole = Sample.of(batch.double())
+    assert int(number) == rows
+    assert torch.equal(mean, whole.mean)
+    torch.testing.assert_close(squares, whole.squares, rtol=1e-12, atol=1e-6)
+    assert EXACT_BYTES * 255**2 < 2**24, "f32 holds whole numbers up to there"
 
 
 def test_whitening_by_hand_and_without_learning() -> None:

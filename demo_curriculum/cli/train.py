@@ -6,7 +6,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -15,6 +15,7 @@ from demo_curriculum.errors import UsageError
 from demo_curriculum.training.config import TrainConfig
 
 if TYPE_CHECKING:
+    from demo_curriculum.training.machine import DeviceName
     from demo_curriculum.training.session import Limits, Reason
 
 
@@ -35,6 +36,7 @@ class Task:
     keep_checkpoints: int
     tensorboard: bool
     workers: int
+    device: DeviceName
 
     def run(self) -> Reason:
         from demo_curriculum.progress.story import keep_demo_file
@@ -57,6 +59,7 @@ class Task:
                 display=display,
                 ranks=ranks,
                 workers=self.workers,
+                device=self.device,
                 checkpoint_every=self.checkpoint_every,
                 keep_checkpoints=self.keep_checkpoints,
                 tensorboard=self.tensorboard,
@@ -70,8 +73,9 @@ def main(
     /,
     run_dir: Annotated[Path, tyro.conf.arg(aliases=["-r"])],
     config: tyro.conf.OmitArgPrefixes[TrainConfig],
-    ranks: int | None = None,
-    workers: int = 0,
+    ranks: int | Literal["auto"] = "auto",
+    workers: int | Literal["auto"] = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     until_frontier: int | None = 0,
     time_limit: str | None = None,
     agent_steps: int | None = None,
@@ -89,10 +93,11 @@ def main(
         demo: demo file; all demos in it are trained on.
         run_dir: where config, progress log, checkpoints, and the best episode from the reset as a demo, best.h5, go.
         config: settings of the run.
-        ranks: processes that train together, each with its share of the simulators; by default as many as this machine
-            has cores, as far as they can share the simulators alike. Under torchrun that decides.
+        ranks: processes that train together, each with its share of the simulators; auto: as many as this machine has
+            cores, or GPUs if those learn, as far as they can share the simulators alike. Under torchrun that decides.
         workers: processes of each rank that step its simulators while the policy acts; 0 steps them in the rank itself.
-            For ranks that are fewer than the cores, as with a GPU; then --ranks is 1 unless given.
+            auto: 0, or a GPU's share of the cores.
+        device: where the networks live; auto: on a GPU for pixels, where there is one.
         until_frontier: stop when every frontier is this early; at 0, when the game's own reset is tied often enough
             too. None never stops for that.
         time_limit: stop after this long, for instance 90s, 10m or 2h.
@@ -103,9 +108,19 @@ def main(
     """
     limit = seconds_of(time_limit) if time_limit is not None else None
     every = seconds_of(checkpoint_every)
-    from demo_curriculum.training.launch import cores, launch
+    import torch
+
+    from demo_curriculum.training.launch import launch
+    from demo_curriculum.training.machine import choose_device, choose_processes, cores
     from demo_curriculum.training.session import Limits
 
+    on = choose_device(device, pixels=config.observation == "pixels")
+    gpus = torch.cuda.device_count() if on.type == "cuda" else 0
+    envs = config.envs
+    if "RANK" in os.environ:
+        here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        ranks, envs = here, config.envs * here // everywhere
+    ranks, workers = choose_processes(ranks, workers, envs=envs, cores=cores(), gpus=gpus)
     task = Task(
         demo,
         run_dir,
@@ -115,15 +130,8 @@ def main(
         keep_checkpoints,
         tensorboard,
         workers,
+        device,
     )
-    if workers < 0:
-        raise UsageError(f"--workers must be at least 0, is {workers}")
-    if ranks is None and workers:
-        ranks = 1
-    elif ranks is None:
-        ranks = next(size for size in range(cores(), 0, -1) if config.envs % size == 0)
-    if ranks < 1:
-        raise UsageError(f"--ranks must be at least 1, is {ranks}")
     if keep_checkpoints < 0:
         raise UsageError(f"--keep-checkpoints must not be negative, is {keep_checkpoints}")
     if "RANK" in os.environ:

@@ -187,6 +187,10 @@ class AdaptiveCurriculum:
         return sum(climb.left for climb in self._climbs)
 
     @property
+    def climbs(self) -> bool:
+        return any(segment.left for climb in self._climbs for segment in climb.segments)
+
+    @property
     def spans(self) -> list[Span]:
         return [
             Span(demo, segment.frontier, segment.goal, 1.0 if segment.left else IMITATION_AT_BEGINNING)

@@ -125,6 +125,10 @@ class OpenAICurriculum:
         return sum(self.frontiers)
 
     @property
+    def climbs(self) -> bool:
+        return self.left > 0
+
+    @property
     def spans(self) -> list[Span]:
         return [Span(demo, self._frontier(climb), climb.timeline.length) for demo, climb in enumerate(self._climbs)]
 

@@ -137,6 +137,11 @@ class Curriculum(Protocol):
         ...
 
     @property
+    def climbs(self) -> bool:
+        """Whether there is a frontier that is yet to move."""
+        ...
+
+    @property
     def spans(self) -> list[Span]:
         """The stretches now trained."""
         ...

@@ -100,6 +100,10 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
         return sum(climb.left for climb in self._climbs)
 
     @property
+    def climbs(self) -> bool:
+        return self.left > 0
+
+    @property
     def spans(self) -> list[Span]:
         return [Span(demo, climb.frontier, climb.timeline.length) for demo, climb in enumerate(self._climbs)]
 

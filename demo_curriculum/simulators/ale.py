@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import ale_py
 import numpy as np
@@ -20,7 +21,6 @@ from demo_curriculum.simulators.protocol import SnapshotError
 
 Observation = Literal["ram", "pixels"]
 
-SCREEN = (210, 160)
 # Loading any of these ends the process in ale-py 0.12.1, which no exception can catch.
 CRASHING_ROMS = frozenset({"combat", "joust", "maze_craze", "warlords"})
 
@@ -49,6 +49,20 @@ def _rom_path(game: str) -> Path:
     path = ale_py.roms.get_rom_path(game)
     assert path is not None, "game_of has checked the name"
     return Path(path)
+
+
+class _Opening(NamedTuple):
+    """What the first frame of a game led to."""
+
+    state: ale_py.ALEState
+    reward: int
+    over: bool
+
+
+@lru_cache(maxsize=8)
+def _openings(md5: str) -> dict[int, _Opening]:
+    """Of a game, by the first action's code, those that were played in this process."""
+    return {}
 
 
 class AleSimulator:
@@ -90,11 +104,14 @@ class AleSimulator:
             rom_md5=rom_md5(game),
         )
         # The two latest screens, which pixel observations pool; Atari sprites flicker from frame to frame.
-        self._screens = np.zeros((2, *SCREEN), np.uint8)
+        self._screens = np.zeros((2, *self._ale.getScreenDims()), np.uint8)
         self._loaded = self._ale.cloneState()
-        self._acted = False
-        self.reset()
+        self._reset_emulator()
         self._layout = parse_state(self.save(), rom_md5=self._spec.rom_md5).layout
+        self._first_ram, self._first_screen = self._ale.getRAM(), self._ale.getScreenGrayscale()
+        self._first_lives = int(self._ale.lives())
+        self._openings = _openings(self._spec.rom_md5)
+        self.reset()
 
     @property
     def spec(self) -> SimulatorSpec:
@@ -114,45 +131,94 @@ class AleSimulator:
 
     @property
     def game_over(self) -> bool:
-        return bool(self._ale.game_over())
+        return not self._at_reset and bool(self._ale.game_over())
 
     @property
     def lives(self) -> int:
-        return int(self._ale.lives())
+        return self._first_lives if self._at_reset else int(self._ale.lives())
 
     def reset(self) -> None:
+        # The emulator plays 64 frames to reset a game. So it is left
+        # alone until the first action comes, and then restored to what that once led to, or really reset.
+        self._at_reset = self._drawn = True
+        self._screens[:] = self._first_screen
+
+    def _reset_emulator(self) -> None:
         # A reset draws the timer's first value from the emulator's own generator and moves it on, so that in 29 of 104
         # games, Private Eye among them, the second game begins otherwise than the first. This puts the generator back.
         self._ale.restoreState(self._loaded)
         self._ale.reset_game()
-        self._acted = False
-        if self._observation == "pixels":
-            self._ale.getScreenGrayscale(self._screens[1])
-            self._screens[0] = self._screens[1]
+        self._at_reset = self._acted = False
+        # Whether the screens are the state's: not after a restore, since the emulator draws only while it acts.
+        self._drawn = True
+
+    def _catch_up(self) -> None:
+        """Brings the emulator to where this simulator is, for all that is not kept of a game's beginning."""
+        if self._at_reset:
+            self._reset_emulator()
+
+    def _open(self, code: int, frames: int) -> tuple[int, bool]:
+        """Plays the first of ``frames`` frames of a game; returns its reward and whether the game is over."""
+        known = self._openings.get(code)
+        # Not where the screens of the first two frames matter: one a state does not have, the other is not drawn as a
+        # whole after a restore. And an emulator that was reset and did not act yet cannot be restored.
+        if known is not None and frames > 3 and not known.over and self._acted:
+            self._ale.restoreState(known.state)
+            self._at_reset, self._drawn = False, True
+            return known.reward, known.over
+        self._reset_emulator()
+        reward, over = self._ale.act(code), self._ale.game_over()
+        self._openings[code] = _Opening(self._ale.cloneState(), reward, over)
+        return reward, over
 
     def play(self, actions: Sequence[int]) -> float:
         ale, codes = self._ale, self._codes
         if len(actions) and not 0 <= min(actions) <= max(actions) < len(codes):
             raise ValueError(f"actions {list(actions)} are not all within 0..{len(codes) - 1}")
         pixels = self._observation == "pixels"
+        if pixels and len(actions) < 3:
+            self._draw()
         reward = 0
-        self._acted = self._acted or len(actions) > 0
         for index, action in enumerate(actions):
-            reward += ale.act(codes[action])
-            over = ale.game_over()
+            if self._at_reset:
+                gained, over = self._open(codes[action], len(actions))
+            else:
+                gained, over = ale.act(codes[action]), ale.game_over()
+            reward += gained
             if pixels and (over or index >= len(actions) - 2):
-                self._screens[0] = self._screens[1]
-                ale.getScreenGrayscale(self._screens[1])
+                self._take_screen()
             if over:
                 break
+        if len(actions):
+            self._acted = self._drawn = True
         return float(reward)
+
+    def _take_screen(self) -> None:
+        before, latest = self._screens
+        if self._drawn:
+            before[:] = latest
+        self._ale.getScreenGrayscale(latest)
+        if not self._drawn:
+            # Of a state that was restored, or reset to, there is no screen of before.
+            before[:] = latest
+        self._drawn = True
+
+    def _draw(self) -> None:
+        """Has the emulator draw a restored state, for those who look before they play."""
+        if not self._drawn:
+            state = self._ale.cloneState()
+            self._ale.act(0)
+            self._ale.restoreState(state)
+            self._take_screen()
 
     def observe(self) -> NDArray[np.uint8]:
         if self._observation == "ram":
-            return np.asarray(self._ale.getRAM())
+            return self._first_ram.copy() if self._at_reset else np.asarray(self._ale.getRAM())
+        self._draw()
         return self._resize(self._screens.max(axis=0))
 
     def save(self) -> bytes:
+        self._catch_up()
         return bytes(self._ale.cloneState().serialize())
 
     def restore(self, data: bytes) -> None:
@@ -160,33 +226,35 @@ class AleSimulator:
             state = _checked_state(data, self._spec.rom_md5, self._spec.env_id, self._layout)
             # The state does not say how much of a picture is drawn. An emulator that is not done with one, as after the
             # reset of Q*bert and Tetris, would go on drawing where the state's clocks say, beyond its buffer; it has to
-            # act before it is restored. It acts again because the screen would else show what was there before.
+            # act before it is restored.
             if not self._acted:
                 self._ale.act(0)
                 self._acted = True
             self._ale.restoreState(state)
-            self._ale.act(0)
-            self._ale.restoreState(state)
         except SystemError as error:
             raise SnapshotError(f"ale-py {version('ale-py')} refused a state of {len(data)} bytes") from error
-        if self._observation == "pixels":
-            self._ale.getScreenGrayscale(self._screens[1])
-            self._screens[0] = self._screens[1]
+        self._at_reset, self._drawn = False, False
 
     def fingerprint(self) -> int:
+        self._catch_up()
         digest = hashlib.sha256(np.asarray(self._ale.getRAM()).tobytes()).digest()
         return int.from_bytes(digest[:8], "little")
 
     def render(self) -> NDArray[np.uint8]:
+        self._catch_up()
+        self._draw()
         return np.asarray(self._ale.getScreenRGB())
 
     @cached_property
     def _resizers(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return _area_weights(SCREEN[0], self._size[0]), _area_weights(SCREEN[1], self._size[1]).T
+        _, height, width = self._screens.shape
+        return _area_weights(height, self._size[0]), _area_weights(width, self._size[1]).T
 
     def _resize(self, screen: NDArray[np.uint8]) -> NDArray[np.uint8]:
         rows, columns = self._resizers
-        return np.rint(rows @ (screen.astype(np.float32) @ columns)).astype(np.uint8)
+        # No target pixel covers source pixels of two blocks, so that small products of blocks do for the whole.
+        shrunk = rows @ screen.astype(np.float32).reshape(-1, rows.shape[1], screen.shape[1])
+        return np.rint(shrunk.reshape(-1, columns.shape[0]) @ columns).astype(np.uint8).reshape(self._size)
 
 
 @lru_cache(maxsize=1024)  # the same starts are restored again and again
@@ -197,7 +265,10 @@ def _checked_state(data: bytes, md5: str, env_id: str, layout: tuple[str, tuple[
 
 
 def _area_weights(source: int, target: int) -> NDArray[np.float32]:
-    """(target, source): each target pixel is the mean of the source pixels it covers, in proportion to the overlap."""
+    """(target, source) of the smallest block that repeats: each target pixel is the mean of the source pixels it
+    covers, in proportion to the overlap."""
+    blocks = math.gcd(source, target)
+    source, target = source // blocks, target // blocks
     edges = np.arange(target + 1) * source / target
     pixels = np.arange(source)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

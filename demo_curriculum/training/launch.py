@@ -22,11 +22,6 @@ RESTARTS = 3
 SECONDS_TO_STOP = 120
 
 
-def cores() -> int:
-    """Those that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def launch(size: int, run: Callable[..., Value], *args: Any) -> Value | None:
     """Runs ``run(*args)`` in ``size`` processes that find each other by ``Ranks.join``; returns the first one's value.
 

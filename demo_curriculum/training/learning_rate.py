@@ -10,24 +10,26 @@ STEP = 1.5
 class LearningRateControl:
     """The learning rate by what it comes to (Schulman et al. 2017 adapt the penalty so; rsl_rl the rate).
 
-    An update that moves the policy by more than twice ``target`` divides the rate by 1.5; one that moves it by less
-    than half multiplies it, up to ``most``. The surer a policy, the further the same rate moves it: late in a climb
-    what suited its beginning throws away as much as it finds.
+    An update that moves the policy by more than twice the target divides the rate by 1.5; one that moves it by less
+    than half multiplies it, up to ``most``. While there are frontiers to move, haste pays. After that it throws away as
+    much as it finds: the surer a policy, the further the same rate moves it.
 
     Args:
         most: the rate at the beginning, and at most.
-        target: nats of approximate KL divergence, the mean over an update's minibatches.
+        climbing, settling: targets while frontiers move, and once none does: nats of approximate KL divergence, the
+            mean over an update's minibatches.
     """
 
-    def __init__(self, most: float, *, target: float = 0.005) -> None:
-        self.most, self.target = most, target
+    def __init__(self, most: float, *, climbing: float = 0.01, settling: float = 0.004) -> None:
+        self.most, self.climbing, self.settling = most, climbing, settling
         self.rate = most
 
-    def update(self, kl: float) -> None:
-        """Once per training update."""
-        if kl > 2 * self.target:
+    def update(self, kl: float, climbs: bool) -> None:
+        """Once per training update; ``climbs`` says whether there are frontiers to move."""
+        target = self.climbing if climbs else self.settling
+        if kl > 2 * target:
             self.rate /= STEP
-        elif kl < self.target / 2:
+        elif kl < target / 2:
             self.rate = min(self.rate * STEP, self.most)
 
     def state_dict(self) -> dict[str, Any]:

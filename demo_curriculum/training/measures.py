@@ -18,12 +18,14 @@ import torch
 from demo_curriculum.curriculum import AdaptiveCurriculum, Timeline
 from demo_curriculum.demo import Demo, Outcome, SimulatorSpec
 from demo_curriculum.envs import GroupedVectorEnv, SimulatorEnv, StartCache
+from demo_curriculum.envs.simulator_env import CACHED_STARTS
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.simulators import simulator_of
 from demo_curriculum.store import read_demo, read_demos, summarise, write_demos
 from demo_curriculum.store.writer import append_demo
 from demo_curriculum.training.config import TrainConfig
-from demo_curriculum.training.launch import cores, launch
+from demo_curriculum.training.launch import launch
+from demo_curriculum.training.machine import cores
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import Run, build_trainer, describe, recipe_for, replay, simulator_for
 from demo_curriculum.training.trainer import Trainer
@@ -31,6 +33,7 @@ from demo_curriculum.training.trainer import Trainer
 FRAME_SKIP = 4
 OUTCOMES = 1_000_000
 UPDATES = 2
+EPISODE = 100
 # Each of its environments is a process of its own.
 ASYNC_ENVS = 8
 
@@ -225,6 +228,32 @@ def _start(observation: str, bench: Bench) -> Rate:
     return bench.repeat(work)
 
 
+def _steps(observation: str, capacity: int | None, bench: Bench) -> Rate:
+    """Of one simulator that goes to a start every ``EPISODE`` agent steps, of which ``capacity`` are kept, or never."""
+    trainer = bench.trainer(observation)
+    demo, rng = trainer.env.demos[0], np.random.default_rng(0)
+    one = recipe_for(bench.run(observation), [demo])(trainer.curriculum, StartCache(capacity or 0)).env
+    assert isinstance(one, SimulatorEnv)
+    one.reset(seed=0)
+
+    def begin() -> None:
+        step = trainer.curriculum.sample(rng).step
+        if step > demo.reset_step:
+            one.begin(demo, step)
+        else:
+            one.reset()
+
+    def work() -> int:
+        if capacity is not None:
+            begin()
+        for action in rng.integers(one.simulator.action_count, size=EPISODE).tolist():
+            if one.step(action)[2]:
+                begin()
+        return EPISODE
+
+    return bench.repeat(work)
+
+
 def _forward(observation: str, bench: Bench) -> Rate:
     trainer = bench.trainer(observation)
     observations = _some_observations(trainer, trainer.env.num_envs)
@@ -383,6 +412,13 @@ def _measures() -> Iterator[tuple[str, Measure]]:
     for kind in ("ram", "pixels"):
         yield f"restore-{kind}", Measure(f"restore a snapshot, {kind}", "restores", None, partial(_restore, kind))
         yield f"start-{kind}", Measure(f"restore and replay to a start, {kind}", "starts", None, partial(_start, kind))
+        episodes, alone = f"{EPISODE} agent steps from a start, {kind}", f"steps-{kind}"
+        yield alone, Measure(f"{kind}, one simulator, no starts", steps, None, partial(_steps, kind, None))
+        yield f"episodes-{kind}", Measure(episodes, steps, alone, partial(_steps, kind, CACHED_STARTS))
+        yield (
+            f"episodes-replayed-{kind}",
+            Measure(f"{episodes}, never kept", steps, alone, partial(_steps, kind, 0)),
+        )
         yield f"forward-{kind}", Measure(f"policy decides, {kind}", "samples", None, partial(_forward, kind))
         yield f"update-{kind}", Measure(f"policy learns, {kind}", "samples", None, partial(_update, kind))
         what, whole = f"training, {kind}", f"train-{kind}"

@@ -111,9 +111,14 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
     def at_reset(self, rows: int) -> Tensor:
         """The hidden states (rows, memory) at the game's own reset."""
-        return torch.zeros(rows, self.memory)
+        return torch.zeros(rows, self.memory, device=self.device)
 
     def read(self, observations: Tensor) -> Tensor:
         """(B, width): what the body makes of ``observations`` (B, stack, ...)."""
@@ -157,11 +162,14 @@ class Policy(nn.Module):
     def act(
         self, observations: Tensor, hidden: Tensor, generator: torch.Generator, temperature: Tensor | None = None
     ) -> Decision:
-        """Samples an action for each of B ``observations``; the logits are divided by ``temperature`` (B,) if given."""
+        """Samples an action for each of B ``observations``; the logits are divided by ``temperature`` (B,) if given.
+
+        On the CPU, where the generator is and where the simulators wait.
+        """
         logits, following = self.logits(observations, hidden)
         if temperature is not None:
             logits = logits / temperature[:, None]
-        log_probs = logits.log_softmax(dim=1)
+        log_probs = logits.log_softmax(dim=1).cpu()
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
         return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], following)
 
@@ -186,7 +194,8 @@ class Memory(nn.Module):
         """
         if begins is None:
             return self.gru(features[None], hidden[None])[0][0]  # type: ignore[no-any-return]
-        first = begins.nonzero()[:, 0]
+        # Where sequences begin is needed on the CPU, and may index tensors on any device.
+        first = begins.cpu().nonzero()[:, 0]
         lengths, order = first.diff(append=first.new_tensor([len(begins)])).sort(descending=True, stable=True)
         first = first[order]
         # All first steps, then all second ones of the sequences that have one, and so on.

@@ -24,4 +24,4 @@ def fast_products(device: torch.device) -> torch.autocast:
 
     Weights, sums and everything outside stay f32.
     """
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cpu" and multiplies_bf16())
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda" or multiplies_bf16())

@@ -33,12 +33,12 @@ class Ranks:
     def join(cls) -> Ranks:
         """The ranks that torchrun, or anything that sets its environment variables, has started with this process.
 
-        Gradients and statistics are small and live in main memory where simulators do, so gloo carries them.
+        What lives in main memory, where the simulators are, is carried by gloo, and what a GPU holds by nccl.
         """
         if "RANK" not in os.environ:
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("gloo")
+            dist.init_process_group("cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property

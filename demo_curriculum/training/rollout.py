@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.demo import Outcome
+from demo_curriculum.training.machine import place
 from demo_curriculum.training.policy import Decision
 
 
@@ -77,19 +78,19 @@ class Rollout:
 
     @classmethod
     def empty(cls, steps: int, standing: Standing) -> Rollout:
-        """For so many steps of the environments that stand there."""
-        num_envs, *observation_shape = standing.observations.shape
-        dtype = standing.observations.dtype
+        """For so many steps of the environments that stand there, on the same device."""
+        first = standing.observations
+        num_envs, *observation_shape = first.shape
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros((steps, num_envs, *shape), dtype=dtype)
+            return torch.zeros((steps, num_envs, *shape), dtype=dtype, device=first.device)
 
         return cls(
-            observations=zeros(*observation_shape, dtype=dtype),
+            observations=zeros(*observation_shape, dtype=first.dtype),
             slack=zeros(dtype=torch.int32),
             hidden=zeros(standing.hidden.shape[1]),
             age=zeros(dtype=torch.int32),
-            next_frames=zeros(*observation_shape[1:], dtype=dtype),
+            next_frames=zeros(*observation_shape[1:], dtype=first.dtype),
             actions=zeros(dtype=torch.int64),
             log_probs=zeros(),
             values_ext=zeros(),
@@ -129,7 +130,7 @@ class Rollout:
 
     @property
     def final_slack(self) -> Tensor:
-        return torch.from_numpy(np.concatenate(self._final_slack))
+        return place(np.concatenate(self._final_slack), self.slack.device)
 
     @property
     def final_hidden(self) -> Tensor:
@@ -139,4 +140,4 @@ class Rollout:
     def final_observations(self) -> Tensor:
         if not self._final:
             return self.observations[:0, 0]
-        return torch.from_numpy(np.stack(self._final))
+        return place(np.stack(self._final), self.observations.device)

@@ -34,6 +34,7 @@ from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,15 @@ def stack_for(simulator: Simulator, config: TrainConfig) -> int:
     return 4 if len(simulator.observation_shape) == 2 else 2
 
 
-def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int = 0) -> Trainer:
+def build_trainer(
+    run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int = 0, device: torch.device = CPU
+) -> Trainer:
     """A trainer at its beginning, with this rank's share of the simulators.
 
     Args:
         demos: as ``replay_demos`` returns them.
         workers: processes that this rank's simulators live in; 0 for this one.
+        device: where the networks live.
 
     Raises:
         UsageError: the simulators cannot be shared alike among the ranks, or not among the workers.
@@ -183,8 +187,8 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         env=env,
         demos=demos,
         curriculum=curriculum,
-        policy=policy,
-        rnd=rnd,
+        policy=policy.to(device),
+        rnd=rnd.to(device) if rnd is not None else None,
         steps=config.steps,
         epochs=config.epochs,
         minibatches=config.minibatches,

@@ -22,6 +22,7 @@ from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.best import BestEpisode
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
+from demo_curriculum.training.machine import DeviceName, choose_device
 from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
@@ -101,6 +102,7 @@ def train(
     display: Display | None,
     ranks: Ranks,
     workers: int = 0,
+    device: DeviceName = "auto",
     checkpoint_every: float = 60.0,
     keep_checkpoints: int = 20,
     tensorboard: bool = False,
@@ -114,13 +116,17 @@ def train(
         display: None at all ranks but the first.
         ranks: the processes that train together, this one among them.
         workers: processes of each rank that its simulators live in; 0 for the rank's own.
+        device: where the networks live; a run may go on elsewhere.
         checkpoint_every: seconds.
         keep_checkpoints: policies kept for good, spaced by frontier.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
     torch.set_num_threads(1)
     began = time.monotonic()
-    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers)
+    on = choose_device(device, pixels=run.config.observation == "pixels")
+    if on.type == "cuda":
+        torch.cuda.set_device(on)
+    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers, device=on)
     checkpoints = folder / "checkpoints"
     state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
     earlier = 0.0

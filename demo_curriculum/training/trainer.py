@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.curriculum import Curriculum, Move
@@ -16,8 +17,9 @@ from demo_curriculum.envs import GroupedVectorEnv
 from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.entropy import EntropyControl
-from demo_curriculum.training.imitation import DemoPairs
+from demo_curriculum.training.imitation import DemoPairs, Pairs
 from demo_curriculum.training.learning_rate import LearningRateControl
+from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
@@ -71,7 +73,7 @@ class Trainer:
         softened_steps: demo steps after a start in which the logits are halved.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
-            all of them, and stay so.
+            all of them, and stay so; everything is learned on the device where they are.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Trainer:
     ) -> None:
         self.ranks = ranks
         self.env, self.curriculum, self.policy, self.rnd = env, curriculum, policy, rnd
+        self.device = policy.device
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
         self.reward, self.reward_scale = reward, reward_scale
@@ -121,22 +124,22 @@ class Trainer:
         self.update = 0
         self.agent_steps = 0
         for batch in self._seen_in(demos):
-            policy.observe(batch)
+            policy.observe(batch.to(self.device))
             if rnd is not None:
-                rnd.moments.update(batch)
+                rnd.moments.update(batch.to(self.device))
         if rnd is not None:
-            self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int)
+            self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int).to(self.device)
             memory = 0 if rnd.pixels else RND_MEMORY
-            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype)
+            self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype).to(self.device)
             self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
         self._standing = Standing(
-            torch.from_numpy(observations),
-            torch.from_numpy(infos["slack"]),
+            self._place(observations),
+            self._place(infos["slack"]),
             self.warm_up.states(infos["starts"]),
-            torch.zeros(env.num_envs, dtype=torch.int32),
+            torch.zeros(env.num_envs, dtype=torch.int32, device=self.device),
         )
 
     @staticmethod
@@ -145,6 +148,9 @@ class Trainer:
         for demo in demos:
             for first in range(0, len(demo.observations), BONUS_BATCH):
                 yield torch.from_numpy(np.array(demo.observations[first : first + BONUS_BATCH]))
+
+    def _place(self, array: NDArray[Any]) -> Tensor:
+        return place(array, self.device)
 
     def _seed_generators(self, seed: int) -> None:
         """Those that choose actions and batches, which differ from rank to rank."""
@@ -166,7 +172,7 @@ class Trainer:
                 moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
             self.entropy.update(metrics["train/entropy"], self.curriculum.left)
-            self.lr.update(metrics["train/approx_kl"])
+            self.lr.update(metrics["train/approx_kl"], self.curriculum.climbs)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)
@@ -205,7 +211,7 @@ class Trainer:
                 if ended.any():
                     hidden[ended] = self.warm_up.states(result[4]["starts"][ended.numpy()])
                     age[ended] = 0
-                observations, slack = torch.from_numpy(result[0]), torch.from_numpy(result[4]["slack"])
+                observations, slack = self._place(result[0]), self._place(result[4]["slack"])
                 standing[group] = Standing(observations, slack, hidden, age)
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
@@ -307,7 +313,9 @@ class Trainer:
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
-                    pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                    drawn = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                    learnt = (part.to(self.device) for part in (drawn.observations, drawn.actions, drawn.weights))
+                    pairs = Pairs(*learnt, drawn.places)
                     observations = torch.cat([observations, pairs.observations])
                     slack = torch.cat([slack, slack.new_zeros(count)])
                     hidden = torch.cat([hidden, self.warm_up.states(pairs.places)])
@@ -321,7 +329,7 @@ class Trainer:
                     batch["advantages"],
                     batch["returns_ext"],
                     batch["returns_int"],
-                    batch["valid"] & learned,
+                    batch["valid"] & learned.to(self.device),
                     clip=self.clip,
                 )
                 loss = (
@@ -427,7 +435,9 @@ class Trainer:
             self._seed_generators(self.update)
             own = self._deal(parts)
         self.env.load_state_dict(own["env"])
-        self._standing, self.sequences.earlier = Standing(**own["standing"]), own["earlier"]
+        self._standing = Standing(**{name: part.to(self.device) for name, part in own["standing"].items()})
+        earlier = own["earlier"]
+        self.sequences.earlier = earlier and {name: part.to(self.device) for name, part in earlier.items()}
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])

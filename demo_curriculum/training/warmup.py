@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from demo_curriculum.demo import Demo
+from demo_curriculum.training.machine import place
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.replay import seen_at
 
@@ -66,7 +67,7 @@ class WarmUp:
         steps = (begin + np.arange(rounds * skip).reshape(rounds, skip)).T.flatten()
         batches = np.split(np.minimum(steps, len(observations) - 1), np.arange(BATCH, len(steps), BATCH))
         seen = (seen_at(observations, part, stack=self._stack, frame_skip=skip) for part in batches)
-        features = torch.cat([self._policy.read(torch.from_numpy(batch)) for batch in seen])
+        features = torch.cat([self._policy.read(place(batch, self._policy.device)) for batch in seen])
         begins = torch.from_numpy(steps < begin + skip)
         after = self._policy.remember(features, self._policy.at_reset(len(steps)), begins)
         by_step = after.view(skip, rounds, -1).transpose(0, 1).flatten(0, 1)

@@ -98,6 +98,10 @@ def test_a_segment_at_its_beginning_is_hardly_imitated_any_more() -> None:
     rule = curriculum()
     climb(rule, 451)
     assert rule.spans == [Span(0, 168, 200), Span(0, 200, 451, 0.1), Span(0, 919, 1000)]
+    climb(rule, 200)
+    assert rule.climbs
+    climb(rule, 1000)
+    assert not rule.climbs and rule.left == 2
 
 
 def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:

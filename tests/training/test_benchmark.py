@@ -36,11 +36,12 @@ def test_every_reference_is_a_row() -> None:
 def test_rows_are_measured_with_what_they_are_compared_with(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "OUTCOMES", 1000)
     turns: list[str] = []
-    asked = ["vector-ram", "restore-ram", "start-ram", "forward-ram", "update-ram", "train-ram", "atari-vector"]
+    asked = ["vector-ram", "restore-ram", "start-ram", "episodes-ram", "episodes-replayed-ram", "forward-ram"]
+    asked += ["update-ram", "train-ram", "atari-vector"]
     only = [*asked, "store-open", "store-fetch", "store-append", "curriculum"]
     results = benchmark(chain, only=only, envs=4, rounds=1, seconds=0.02, on_turn=turns.append)
     rows = {result.name: result for result in results}
-    assert set(rows) - set(only) == {"emulator", "emulators", "workers-pixels"}
+    assert set(rows) - set(only) == {"emulator", "emulators", "workers-pixels", "steps-ram"}
     assert turns[: len(rows)] == list(rows) == [name for name in MEASURES if name in rows]
     skipped = rows.pop("atari-vector")
     assert skipped.rate is None and skipped.skipped == "of Atari games alone"

@@ -95,12 +95,15 @@ def test_configs_survive_json_and_refuse_nonsense() -> None:
 
 
 def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
-    control = LearningRateControl(9e-4, target=0.01)
+    control = LearningRateControl(9e-4, climbing=0.01, settling=0.003)
     for kl, rate in ((0.02, 9e-4), (0.021, 6e-4), (0.5, 4e-4), (0.012, 4e-4), (0.006, 4e-4), (0.004, 6e-4)):
-        control.update(kl)
+        control.update(kl, True)
         assert control.rate == pytest.approx(rate)
-    resumed = LearningRateControl(9e-4, target=0.01)
+    for kl, rate in ((0.007, 4e-4), (0.004, 4e-4), (0.001, 6e-4)):
+        control.update(kl, False)
+        assert control.rate == pytest.approx(rate)
+    resumed = LearningRateControl(9e-4)
     resumed.load_state_dict(control.state_dict())
     for _ in range(3):
-        resumed.update(0.0)
+        resumed.update(0.0, True)
     assert resumed.rate == 9e-4, "never above what it began with"

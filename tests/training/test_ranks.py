@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,50 @@ def test_torchrun_starts_ranks_too(chain: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     newest = load_checkpoint(checkpoints(folder / "checkpoints")[-1])["trainer"]
     assert len(newest["ranks"]) == 2 and newest["agent_steps"] == 2048
+
+
+@pytest.fixture
+def machines() -> Iterator[list[str]]:
+    """Two network namespaces with one address each, 10.77.0.1 and 10.77.0.2, and a cable between them."""
+    names = [f"demo-{os.getpid()}-{index}" for index in range(2)]
+    steps = [f"netns add {names[0]}", f"netns add {names[1]}"]
+    steps.append(f"link add cable netns {names[0]} type veth peer name cable netns {names[1]}")
+    for index, name in enumerate(names, start=1):
+        steps += [f"-n {name} addr add 10.77.0.{index}/24 dev cable"]
+        steps += [f"-n {name} link set {link} up" for link in ("lo", "cable")]
+    try:
+        for step in steps:
+            done = subprocess.run(["ip", *step.split()], check=False, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ip") is None, reason="needs iproute2")
+def test_two_machines_train_as_two_ranks_of_one(
+    chain: Path, uninterrupted: list[dict[str, Any]], machines: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    processes = []
+    for index, name in enumerate(machines):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+        torchrun += ["--rdzv-backend=c10d", "--rdzv-endpoint=10.77.0.1:29500", f"--local-addr=10.77.0.{index + 1}"]
+        # Machines recognise themselves by their names, which namespaces share.
+        torchrun += [f"--rdzv-conf=is_host={int(index == 0)}", "-m"]
+        train = command(chain, folder, "--agent-steps=20480")[2:]
+        environment = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": "cable"}
+        started = subprocess.Popen(
+            ["ip", "netns", "exec", name, *torchrun, *train], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(started)
+    for started in processes:
+        _, errors = started.communicate(timeout=120)
+        assert started.returncode == 0, errors
+    assert comparable(log(folder)) == uninterrupted
 
 
 def test_envs_that_cannot_be_shared_are_refused_in_one_line(chain: Path, tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What of this machine a training uses: its cores, its GPUs, and how many processes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from demo_curriculum.errors import UsageError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+def cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_device(name: DeviceName, *, pixels: bool) -> torch.device:
+    """Where this rank's networks live; of several GPUs each rank of a machine has another one.
+
+    "auto" is a GPU for pixels, where there is one. The network for vectors is so small that the simulators are what
+    takes the time, and moving observations would take longer than multiplying them.
+
+    Raises:
+        UsageError: "cuda" without a GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no GPU here; use --device auto or cpu")
+    if name == "cuda" or (name == "auto" and pixels and torch.cuda.is_available()):
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return torch.device("cpu")
+
+
+def choose_processes(
+    ranks: int | Literal["auto"], workers: int | Literal["auto"], *, envs: int, cores: int, gpus: int
+) -> tuple[int, int]:
+    """The numbers of ranks and of each rank's workers, for ``envs`` simulators on a machine that learns on ``gpus``.
+
+    "auto" is a rank a core without workers, or a rank a GPU that shares the cores' workers, as far as the simulators
+    can be shared alike; next to given workers it is one rank.
+
+    Raises:
+        UsageError: numbers out of range.
+    """
+    if ranks == "auto":
+        most = gpus or (cores if workers in ("auto", 0) else 1)
+        size = next(size for size in range(most, 0, -1) if envs % size == 0)
+    else:
+        size = ranks
+    if size < 1:
+        raise UsageError(f"--ranks must be at least 1, is {size}")
+    if workers == "auto":
+        return size, min(cores, envs // 2) // size if gpus else 0
+    if workers < 0:
+        raise UsageError(f"--workers must be at least 0, is {workers}")
+    return size, workers
+
+
+def place(array: NDArray[Any], device: torch.device) -> Tensor:
+    """``array`` as a tensor on ``device``; to a GPU it goes while this process does other things."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
