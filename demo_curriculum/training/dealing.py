@@ -12,7 +12,7 @@ from torch import Tensor
 def deal(parts: Sequence[dict[str, Any]], rank: int, num_envs: int) -> dict[str, Any]:
     """The share of rank ``rank``, which has ``num_envs`` environments, of what other ranks knew.
 
-    Environments keep their order, with all that belongs to each; the predictor's memory is that of one of the old ranks.
+    Environments keep their order, with all that belongs to each; the predictor's memory is one old rank's.
     """
     mine = slice(num_envs * rank, num_envs * (rank + 1))
     old = parts[rank % len(parts)]
