@@ -36,6 +36,9 @@ class Pairs(NamedTuple):
     weights: Tensor
     places: NDArray[np.int64]
 
+    def to(self, device: torch.device) -> Pairs:
+        return Pairs(self.observations.to(device), self.actions.to(device), self.weights.to(device), self.places)
+
 
 class DemoPairs:
     """Draws pairs from what is trained of the demos, weighted by how badly the agent does from there.

@@ -199,10 +199,10 @@ class Memory(nn.Module):
         lengths, order = first.diff(append=first.new_tensor([len(begins)])).sort(descending=True, stable=True)
         first = first[order]
         # All first steps, then all second ones of the sequences that have one, and so on.
-        step = torch.arange(int(lengths[0]))[:, None]
+        step = torch.arange(int(lengths[0]), device=first.device)[:, None]
         going_on = step < lengths
         rows = (first + step)[going_on]
-        sequences = nn.utils.rnn.PackedSequence(features[rows], going_on.sum(dim=1))
+        sequences = nn.utils.rnn.PackedSequence(features[rows], going_on.sum(dim=1).cpu())
         states, _ = self.gru(sequences, hidden[first][None])
         return states.data[rows.argsort()]  # type: ignore[no-any-return]
 

@@ -76,7 +76,7 @@ class Sequences:
         """All that is learned from, once, in ``count`` minibatches; ``age`` is a column of ``behind_earlier``."""
         if not self.length:
             for rows in torch.split(torch.randperm(age.numel(), generator=generator), age.numel() // count):
-                all_of_them = torch.ones(len(rows), dtype=torch.bool)
+                all_of_them = torch.ones(len(rows), dtype=torch.bool, device=age.device)
                 yield Minibatch(rows, all_of_them, all_of_them)
             return
         lead = len(age) - self.steps
@@ -85,7 +85,7 @@ class Sequences:
             rows = self._rows(chosen % self.num_envs, chosen // self.num_envs * self.length, lead + self.length)
             begins = age.flatten()[rows] == 0
             begins[:, 0] = True
-            learned = (torch.arange(lead + self.length) >= lead).expand_as(rows)
+            learned = (torch.arange(lead + self.length, device=age.device) >= lead).expand_as(begins)
             yield Minibatch(rows.flatten(), begins.flatten(), learned.flatten())
 
     def _rows(self, envs: Tensor, first: Tensor, steps: int) -> Tensor:

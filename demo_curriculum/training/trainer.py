@@ -16,8 +16,9 @@ from demo_curriculum.demo import Demo, Outcome
 from demo_curriculum.envs import GroupedVectorEnv
 from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
+from demo_curriculum.training.dealing import deal
 from demo_curriculum.training.entropy import EntropyControl
-from demo_curriculum.training.imitation import DemoPairs, Pairs
+from demo_curriculum.training.imitation import DemoPairs
 from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
@@ -313,9 +314,8 @@ class Trainer:
                 pairs = None
                 if self.imitation:
                     count = -(-IMITATION_BATCH // self.ranks.size)
-                    drawn = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
-                    learnt = (part.to(self.device) for part in (drawn.observations, drawn.actions, drawn.weights))
-                    pairs = Pairs(*learnt, drawn.places)
+                    pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                    pairs = pairs.to(self.device)
                     observations = torch.cat([observations, pairs.observations])
                     slack = torch.cat([slack, slack.new_zeros(count)])
                     hidden = torch.cat([hidden, self.warm_up.states(pairs.places)])
@@ -433,7 +433,7 @@ class Trainer:
             own = parts[rank]
         else:
             self._seed_generators(self.update)
-            own = self._deal(parts)
+            own = deal(parts, rank, self.env.num_envs)
         self.env.load_state_dict(own["env"])
         self._standing = Standing(**{name: part.to(self.device) for name, part in own["standing"].items()})
         earlier = own["earlier"]
@@ -441,25 +441,3 @@ class Trainer:
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])
-
-    def _deal(self, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """This rank's share of what another number of ranks knew."""
-        mine = slice(self.env.num_envs * self.ranks.rank, self.env.num_envs * (self.ranks.rank + 1))
-        old = parts[self.ranks.rank % len(parts)]
-        envs = [env for part in parts for env in part["env"]["envs"]]
-        own = {
-            "env": {"envs": envs[mine], "starts": old["env"]["starts"]},
-            "standing": _share([part["standing"] for part in parts], mine, dim=0),
-            "earlier": old["earlier"] and _share([part["earlier"] for part in parts], mine, dim=1),
-        }
-        if self.rnd is not None:
-            running = torch.cat([part["return_scale"]["running"] for part in parts])[mine]
-            own["return_scale"] = {**old["return_scale"], "running": running}
-            own["memory"] = old["memory"]
-        return own
-
-
-def _share(parts: Sequence[dict[str, Tensor]], mine: slice, *, dim: int) -> dict[str, Tensor]:
-    """The environments ``mine`` of all that ``parts`` hold side by side along ``dim``."""
-    places = torch.arange(mine.start, mine.stop)
-    return {name: torch.cat([part[name] for part in parts], dim).index_select(dim, places) for name in parts[0]}

@@ -65,12 +65,13 @@ class WarmUp:
         rounds = -(-(end - begin) // skip)
         # Every skip-th step makes a sequence; there are as many as a round has steps.
         steps = (begin + np.arange(rounds * skip).reshape(rounds, skip)).T.flatten()
+        nothing = self._policy.at_reset(len(steps))
         batches = np.split(np.minimum(steps, len(observations) - 1), np.arange(BATCH, len(steps), BATCH))
         seen = (seen_at(observations, part, stack=self._stack, frame_skip=skip) for part in batches)
         features = torch.cat([self._policy.read(place(batch, self._policy.device)) for batch in seen])
         begins = torch.from_numpy(steps < begin + skip)
-        after = self._policy.remember(features, self._policy.at_reset(len(steps)), begins)
+        after = self._policy.remember(features, nothing, begins)
         by_step = after.view(skip, rounds, -1).transpose(0, 1).flatten(0, 1)
         # What is remembered at a step comes from the one a round before.
-        at = torch.cat([self._policy.at_reset(skip), by_step])
+        at = torch.cat([nothing[:skip], by_step])
         return at[stretch * STRETCH - begin : end - begin]
