@@ -7,6 +7,7 @@ from typing import Any
 from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
 from demo_curriculum.curriculum.backplay import BackplayCurriculum
 from demo_curriculum.curriculum.openai import OpenAICurriculum
+from demo_curriculum.curriculum.reset import ResetCurriculum
 from demo_curriculum.curriculum.rfcl import RFCLCurriculum
 from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Timeline
 from demo_curriculum.curriculum.uniform import UniformCurriculum
@@ -18,6 +19,7 @@ CURRICULA: dict[str, Callable[..., Curriculum]] = {
     "rfcl": RFCLCurriculum,
     "backplay": BackplayCurriculum,
     "uniform": UniformCurriculum,
+    "reset": ResetCurriculum,
 }
 
 
@@ -47,6 +49,7 @@ __all__ = [
     "Move",
     "OpenAICurriculum",
     "RFCLCurriculum",
+    "ResetCurriculum",
     "Timeline",
     "UniformCurriculum",
     "make_curriculum",

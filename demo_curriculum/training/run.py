@@ -160,7 +160,9 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
         raise ValueError("the demos have other observations than the policy: replay them first")
-    options = {"adaptive": {"split": config.split}, "openai": {"workers": config.envs}}.get(config.rule, {})
+    options = {"adaptive": {"split": config.split, "mixture": config.mixture}, "openai": {"workers": config.envs}}.get(
+        config.rule, {}
+    )
     curriculum = make_curriculum(config.rule, [Timeline.of(demo) for demo in demos], **options)
     recipe = recipe_for(run, demos)
     share = config.envs // ranks.size
@@ -193,6 +195,7 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
         reward_scale=reward_scale(demos, gamma=config.gamma, frame_skip=config.frame_skip),
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
+        reinforcement=config.reinforcement,
         patience=config.patience,
         seed=config.seed,
         ranks=ranks,

@@ -60,6 +60,7 @@ class Trainer:
         demos: with observations of the kind that the policy sees.
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
+        reinforcement: without it only the imitation loss is learnt.
         patience: updates without progress before the first remedy, and before each one after it.
         seed: of everything random in here.
         ranks: the processes that train together, each with an ``env`` of its own; ``policy`` and ``rnd`` begin alike in
@@ -87,6 +88,7 @@ class Trainer:
         reward_scale: float,
         bonus_weight: float,
         imitation: float,
+        reinforcement: bool,
         patience: int,
         seed: int,
         ranks: Ranks,
@@ -96,7 +98,7 @@ class Trainer:
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
         self.reward, self.reward_scale = reward, reward_scale
-        self.bonus_weight, self.imitation = bonus_weight, imitation
+        self.bonus_weight, self.imitation, self.reinforcement = bonus_weight, imitation, reinforcement
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.entropy = EntropyControl(entropy)
@@ -289,6 +291,8 @@ class Trainer:
                 loss = (
                     losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
                 )
+                if not self.reinforcement:
+                    loss = torch.zeros(())
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
