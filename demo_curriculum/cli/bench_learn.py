@@ -11,6 +11,8 @@ import tyro
 
 from demo_curriculum.training.config import TrainConfig
 
+WIDTH = 200
+
 
 def main(
     demo: Annotated[Path, tyro.conf.Positional],
@@ -48,7 +50,7 @@ def main(
     from demo_curriculum.progress.log import write_atomically
     from demo_curriculum.progress.standings import draw_standings, standings
     from demo_curriculum.training.launch import cores
-    from demo_curriculum.training.variants import Bout, bouts, run_bouts
+    from demo_curriculum.training.variants import VARIANTS, Bout, bouts, run_bouts
 
     plan = bouts(demo, output, config, only=only, seeds=seeds, agent_steps=agent_steps, episodes=episodes)
     # Seed by seed, so that there is a first comparison early.
@@ -68,28 +70,30 @@ def main(
     if json_:
         print(json.dumps(document))
         return
-    Console().print(_table(document))
+    # A pipe has no width that the table should be squeezed into.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(_table(document))
+    for name in plan:
+        console.print(f"{name}: {VARIANTS[name].what}")
 
 
 def _table(document: dict[str, Any]) -> Any:
     from rich.table import Table
 
     from demo_curriculum.progress.comparison import describe
-    from demo_curriculum.training.variants import VARIANTS
 
     demo = document["demo"]
     table = Table(
         title=f"{demo['env_id']} from its own reset; the demo: {demo['score']:,.6g} points in {demo['length']:,} steps",
         caption="IQM over seeds (95 % interval); frames and seconds are means of all that a training took",
     )
-    table.add_column("name", no_wrap=True)
+    table.add_column("", no_wrap=True)
     protocols = list(document["rows"][0]["protocols"])
     for protocol in protocols:
-        table.add_column(f"{protocol}: score", justify="right")
-        table.add_column("ties", justify="right")
+        table.add_column(f"{protocol}: score", justify="right", no_wrap=True)
+        table.add_column("ties", justify="right", no_wrap=True)
     for column in ("frontier 0 after", "reset tied after", "frames", "seconds"):
-        table.add_column(column, justify="right")
-    table.add_column("what")
+        table.add_column(column, justify="right", no_wrap=True)
     for row in document["rows"]:
         cells = []
         for protocol in protocols:
@@ -97,5 +101,5 @@ def _table(document: dict[str, Any]) -> Any:
             cells += [f"{score['iqm']:,.4g} ({score['low']:,.4g}–{score['high']:,.4g})", f"{ties['iqm']:.0%}"]
         cells += [describe(row[what], row["seeds"]) for what in ("frontier_0", "reset_tied")]
         cells += [f"{sum(row[what]) / row['seeds']:,.0f}" for what in ("frames", "seconds")]
-        table.add_row(row["name"], *cells, VARIANTS[row["name"]].what)
+        table.add_row(row["name"], *cells)
     return table

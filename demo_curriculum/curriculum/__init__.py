@@ -8,6 +8,7 @@ from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
 from demo_curriculum.curriculum.backplay import BackplayCurriculum
 from demo_curriculum.curriculum.openai import OpenAICurriculum
 from demo_curriculum.curriculum.reset import ResetCurriculum
+from demo_curriculum.curriculum.reverse_walk import ReverseWalkCurriculum
 from demo_curriculum.curriculum.rfcl import RFCLCurriculum
 from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Timeline
 from demo_curriculum.curriculum.uniform import UniformCurriculum
@@ -20,6 +21,7 @@ CURRICULA: dict[str, Callable[..., Curriculum]] = {
     "backplay": BackplayCurriculum,
     "uniform": UniformCurriculum,
     "reset": ResetCurriculum,
+    "reverse-walk": ReverseWalkCurriculum,
 }
 
 
@@ -50,6 +52,7 @@ __all__ = [
     "OpenAICurriculum",
     "RFCLCurriculum",
     "ResetCurriculum",
+    "ReverseWalkCurriculum",
     "Timeline",
     "UniformCurriculum",
     "make_curriculum",

@@ -15,8 +15,8 @@ class TrainConfig:
 
     Attributes:
         seed: fixes everything random.
-        rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl" and "backplay"
-            are published rules; "uniform" is no curriculum and "reset" no demo, the controls.
+        rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl", "backplay"
+            and "reverse-walk" are published rules; "uniform" is no curriculum and "reset" no demo, the controls.
         split: least demo steps of a segment that is climbed on its own, cut after a reward; 0 climbs the demo in one
             piece. The other rules always do.
         mixture: whether episodes also begin behind the frontier's window, as far as the rule is "adaptive".
@@ -51,7 +51,7 @@ class TrainConfig:
     """
 
     seed: int = 0
-    rule: Literal["adaptive", "openai", "rfcl", "backplay", "uniform", "reset"] = "adaptive"
+    rule: Literal["adaptive", "openai", "rfcl", "backplay", "reverse-walk", "uniform", "reset"] = "adaptive"
     split: int = 300
     mixture: bool = True
     observation: Literal["ram", "pixels"] = "ram"

@@ -160,10 +160,13 @@ def build_trainer(run: Run, demos: Sequence[Demo], ranks: Ranks, *, workers: int
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
         raise ValueError("the demos have other observations than the policy: replay them first")
-    options = {"adaptive": {"split": config.split, "mixture": config.mixture}, "openai": {"workers": config.envs}}.get(
-        config.rule, {}
-    )
-    curriculum = make_curriculum(config.rule, [Timeline.of(demo) for demo in demos], **options)
+    rules: dict[str, dict[str, Any]] = {
+        "adaptive": {"split": config.split, "mixture": config.mixture},
+        "openai": {"workers": config.envs},
+        "reverse-walk": {"actions": simulator.action_count},
+    }
+    timelines = [Timeline.of(demo) for demo in demos]
+    curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
     recipe = recipe_for(run, demos)
     share = config.envs // ranks.size
     env: GroupedVectorEnv

@@ -217,3 +217,16 @@ def test_demos_climb_on_their_own_and_finished_ones_are_drawn_less() -> None:
     assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32, 1000)]
     assert not curriculum.finished
     assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.3 / 1.3, abs=0.03)
+
+
+def test_without_the_mixture_all_starts_but_the_reset_are_in_the_window() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000, rewards=(999,))], window=64, mixture=False)
+    for _ in range(4):
+        for _ in range(16):
+            curriculum.record(Outcome(Start(0, curriculum.frontiers[0], 1000), 0.0, 1, True, "tie"))
+        curriculum.advance()
+    frontier = curriculum.frontiers[0]
+    assert 0 < frontier < 800
+    rng = np.random.default_rng(0)
+    steps = {curriculum.sample(rng).step for _ in range(2000)}
+    assert steps - {0} == set(range(frontier, frontier + 64))

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -291,3 +292,41 @@ def test_slack_counts_down_to_the_end_by_lag() -> None:
     for _ in range(5):
         tied.step(simulator.act(wait=False))
     assert tied.slack == 1000, "nothing is due after a tie"
+
+
+def test_a_walk_is_played_before_the_episode_and_gives_time_to_come_back():
+    from demo_curriculum.simulators.mountain_car import SparseMountainCar
+
+    car = SparseMountainCar("SparseMountainCar-v0")
+    demo = play_demo(car, [1] * 30, origin="script")
+    walk = (2, 0, 1)
+    env = DemoStart(SimulatorEnv(car, frame_skip=4, stack=2), [demo], lambda rng: Start(0, 10, 30, walk), lag=5)
+    first, info = env.reset(seed=0)
+    assert info["demo_start"].walk == walk
+    # 12 demo steps of walk on 10 of the demo, the clock as much earlier than the start.
+    by_hand = SparseMountainCar("SparseMountainCar-v0")
+    by_hand.play([1] * 10 + [2] * 4 + [0] * 4)
+    before = by_hand.observe()
+    by_hand.play([1] * 4)
+    assert first.tolist() == [before.tolist(), by_hand.observe().tolist()]
+    assert env._clock == -2
+    assert env.env.frames == 10 + 12
+    again, _ = env.reset()
+    assert again.tolist() == first.tolist() and env.env.frames == 22
+    # What was cached is told apart from the start without a walk.
+    env.sample = lambda rng: Start(0, 10, 30)
+    plain, _ = env.reset()
+    assert plain.tolist() != first.tolist()
+    state = json.loads(json.dumps(env.env.cache.state_dict()))
+    env.env.cache.load_state_dict(state)
+    assert (0, 10, *walk) in env.env.cache
+
+
+def test_a_walk_that_ends_the_game_is_a_failure():
+    chain = make_simulator("LockedChain-5")
+    demo = play_demo(chain, chain.keys.tolist(), origin="script")
+    wrong = (int(chain.keys[4]) + 1) % 4
+    env = DemoStart(SimulatorEnv(chain, frame_skip=1), [demo], lambda rng: Start(0, 4, 5, (wrong,)))
+    env.reset(seed=0)
+    *_, terminated, _, info = env.step(0)
+    assert terminated and not info["demo_start"].tied and info["demo_start"].ending == "terminated"
