@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from demo_curriculum.errors import UsageError
+from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.progress.log import Record, read_log
 from demo_curriculum.progress.story import EVALS, LOG, add_evaluation, keep_demo_file
 from demo_curriculum.store import read_demos
@@ -27,6 +25,7 @@ from demo_curriculum.training.run import load_policy, simulator_for, stack_for
 
 JUDGES: tuple[ProtocolName, ...] = ("sticky", "deterministic")
 EVALUATION_SEED = 12345
+INTERRUPTED = 130
 DONE = ("agent steps", "stalled")
 """Why a run ends that has nothing left to train."""
 
@@ -70,7 +69,11 @@ class Bout:
     episodes: int
 
     def run(self) -> None:
-        """Trains and judges as far as that was not done before; interrupted, it has saved what there is."""
+        """Trains and judges as far as that was not done before.
+
+        Raises:
+            SystemExit: interrupted (130); what there is was saved.
+        """
         if self.done:
             return
         demos = read_demos(self.demo)
@@ -85,8 +88,9 @@ class Bout:
             ranks=Ranks.join(),
             keep_checkpoints=0,
         )
-        if reason in DONE:
-            self._judge()
+        if reason == "interrupted":
+            sys.exit(INTERRUPTED)
+        self._judge()
 
     def _judge(self) -> None:
         run, policy, update, agent_steps = load_policy(self.run_dir)
@@ -177,32 +181,44 @@ def bouts(
 
 
 def run_bouts(todo: Sequence[Bout], jobs: int, on_done: Callable[[Bout], None]) -> None:
-    """Runs them in ``jobs`` processes of one thread each; ``on_done`` is called as each comes to its end.
+    """Runs each in a process of its own, ``jobs`` at once; ``on_done`` is called as one comes to its end.
 
-    After an interrupt the runs that were going on have saved, and the same call goes on with them.
+    After an interrupt those that were going on have saved, and the same call goes on with them.
 
     Raises:
-        UsageError: a run directory holds a run of another demo or config, or ``jobs`` is below 1.
+        UsageError: ``jobs`` is below 1.
+        DemoCurriculumError: a run failed; the others were stopped and have saved.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be at least 1, is {jobs}")
-    with _processes(jobs) as pool:
-        waiting = {pool.submit(bout.run): bout for bout in todo}
-        for finished in as_completed(waiting):
-            finished.result()
-            on_done(waiting[finished])
-
-
-@contextmanager
-def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned: a forked process would share this one's threads' locks.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    # A forked process would share this one's threads' locks.
+    context = get_context("spawn")
+    waiting = list(reversed(todo))
+    running: dict[SpawnProcess, Bout] = {}
     try:
-        yield pool
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                bout = waiting.pop()
+                process = context.Process(target=_run, args=(bout,))
+                process.start()
+                running[process] = bout
+            wait([process.sentinel for process in running])
+            for process in [process for process in running if process.exitcode is not None]:
+                bout = running.pop(process)
+                if process.exitcode:
+                    raise DemoCurriculumError(f"{bout.run_dir.name} failed with exit code {process.exitcode}")
+                on_done(bout)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # From a terminal they had a SIGINT already, of which a second one would not wait for them to save.
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join()
 
 
-def _begin() -> None:
-    os.environ.pop("RANK", None)
-    torch.set_num_threads(1)
+def _run(bout: Bout) -> None:
+    try:
+        bout.run()
+    except DemoCurriculumError as error:
+        print(f"{bout.run_dir.name}: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,6 +1,10 @@
 """The benchmark of learning: real trainings of a short chain, and its figures by hand."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,3 +128,30 @@ def test_figures_are_over_seeds_and_of_the_right_moment(tmp_path: Path) -> None:
     assert moved["curve"][0] == [0, 0] and moved["curve"][-1] == pytest.approx([30, 0.15])
     # A frontier that is 0 from the beginning was never climbed to.
     assert control["frontier_0"] == {"reached": 0, "iqm": None, "low": None, "high": None, "steps": [None]}
+
+
+@pytest.mark.slow
+def test_an_interrupted_benchmark_saves_and_goes_on(chain: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "demo_curriculum", "bench", "learn", str(chain), "-o", str(tmp_path / "out")]
+    command += ["--only", "ppo", "--seeds", "1", "--agent-steps", "100_000_000", "--jobs", "1", *SMALL]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "out" / "ppo-0" / "progress.jsonl"
+    for _ in range(1200):
+        if log.is_file() and '"kind":"update"' in log.read_text():
+            break
+        time.sleep(0.1)
+    # To the command alone, as from a supervisor; from a terminal its processes get one too.
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, process.stderr.read()  # type: ignore[union-attr]
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert records[-1] == {"kind": "end", "update": records[-1]["update"], "reason": "interrupted"}
+    assert int(max(path.name for path in (log.parent / "checkpoints").iterdir())) == records[-1]["update"] > 0
+
+
+def test_a_run_that_fails_is_told(chain: Path, tmp_path: Path, capfd) -> None:
+    (tmp_path / "out" / "ppo-0").mkdir(parents=True)
+    (tmp_path / "out" / "ppo-0" / "letter.txt").write_text("dear all")
+    command = ["bench", "learn", str(chain), "-o", str(tmp_path / "out"), "--only", "ppo", "--agent-steps", "64"]
+    assert main([*command, "--jobs", "1", *SMALL]) == 1
+    assert "holds other things than a run" in (told := capfd.readouterr().err)
+    assert "error: ppo-0 failed with exit code 1" in told
