@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from demo_curriculum.curriculum.rule import CurriculumError, Timeline
-from demo_curriculum.curriculum.segment import WINDOW_MEMORY
 from demo_curriculum.curriculum.serial import Climb, SerialCurriculum
 from demo_curriculum.curriculum.state import StateReader
-from demo_curriculum.curriculum.trials import RESET_TRIALS, RecentTrials
+from demo_curriculum.curriculum.trials import RESET_TRIALS
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
 
@@ -132,7 +131,6 @@ class _Walking(Climb):
             parent = parents[int(rng.integers(len(parents)))]
             further = rng.integers(self._actions, size=int(rng.integers(1, self._steps + 1)))
             self.walks.new.append(_Walk((*parent.actions, *further.tolist())))
-        self.window = RecentTrials(WINDOW_MEMORY)
 
 
 class ReverseWalkCurriculum(SerialCurriculum[_Walking]):
