@@ -139,13 +139,13 @@ class ReverseWalkCurriculum(SerialCurriculum[_Walking]):
     Random actions from good starts make new ones, at most ``steps`` agent steps further on; of the new ones those tied
     in more than a tenth and less than nine tenths of their trials are good, and the next walks go on from them. A third
     of the episodes begins at starts that were good before. Where none is good, walks go on from those that are
-    mastered, if they are half of them, and else from old ones. A start whose walk ends the game is a failed one.
+    mastered, if they are half of them, and else from old ones. Actions of a walk that would end the game are left out.
 
-    It needs a game in which random play can undo what was done, as the paper's do. What is judged is the demo's score
+    It needs a goal that random play leads away from and back to, as the paper's are. What is judged is the demo's score
     from the goal state to its end; an episode may be as much later than the demo as its walk was long.
 
     From the paper are the walks, what is good and the share of old starts. There each walk's states are all starts, and
-    one is drawn from them; here each walk ends at one, at a random step. The paper ends walks that leave the task.
+    one is drawn from them; here each walk ends at one, at a random step.
 
     Args:
         timelines: one a demo, drawn alike; of each only the last reward counts.

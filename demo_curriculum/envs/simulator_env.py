@@ -125,8 +125,8 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         """Begins an episode at ``demo``'s step instead of at the reset; returns the first observation.
 
         It is the one that an agent passing through sees: an earlier snapshot is restored and the demo's own actions
-        are replayed, which fills the stack; then those of ``walk``, one an agent step. ``demo_index`` tells demos apart
-        in the cache.
+        are replayed, which fills the stack; then those of ``walk``, one an agent step, without those that would end the
+        game. ``demo_index`` tells demos apart in the cache.
 
         Raises:
             ValueError: ``step`` is not a step of the demo, or is its reset, which has no randomness of its own.
@@ -137,10 +137,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         begun = self.cache.get(key)
         if begun is None:
             frames = self._replay_to(demo, step)
-            for action in walk:
-                self.simulator.play([action] * self.frame_skip)
-                self._push(self.simulator.observe())
-                frames += self.frame_skip
+            frames += self._walk(walk)
             begun = _Begun(self.simulator.save(), self._stack.copy())
             if key not in self.cache:
                 self.frames += frames
@@ -175,6 +172,17 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 position = point
                 self._push(self.simulator.observe())
         return step - begin
+
+    def _walk(self, walk: Sequence[int]) -> int:
+        """Plays agent steps that do not end the game; returns the demo steps played."""
+        for action in walk:
+            before = self.simulator.save()
+            self.simulator.play([action] * self.frame_skip)
+            if self.simulator.game_over:
+                self.simulator.restore(before)
+            else:
+                self._push(self.simulator.observe())
+        return len(walk) * self.frame_skip
 
     @property
     def latest(self) -> NDArray[Any]:

@@ -322,11 +322,13 @@ def test_a_walk_is_played_before_the_episode_and_gives_time_to_come_back():
     assert (0, 10, *walk) in env.env.cache
 
 
-def test_a_walk_that_ends_the_game_is_a_failure():
+def test_what_would_end_the_game_is_left_out_of_a_walk():
     chain = make_simulator("LockedChain-5")
-    demo = play_demo(chain, chain.keys.tolist(), origin="script")
-    wrong = (int(chain.keys[4]) + 1) % 4
-    env = DemoStart(SimulatorEnv(chain, frame_skip=1), [demo], lambda rng: Start(0, 4, 5, (wrong,)))
-    env.reset(seed=0)
-    *_, terminated, _, info = env.step(0)
-    assert terminated and not info["demo_start"].tied and info["demo_start"].ending == "terminated"
+    keys = chain.keys.tolist()
+    demo = play_demo(chain, keys, origin="script")
+    wrong = (keys[2] + 1) % 4
+    env = DemoStart(SimulatorEnv(chain, frame_skip=1), [demo], lambda rng: Start(0, 2, 5, (wrong, keys[2], keys[3])))
+    observation, _ = env.reset(seed=0)
+    assert observation[-1].argmax() == 4 and not chain.game_over
+    *_, info = env.step(keys[4])
+    assert info["demo_start"].tied and info["demo_start"].score == 1
