@@ -20,13 +20,16 @@ ENV_ID = "SparseMountainCar-v0"
 SEED = 0
 """Of the reset, which is thereby always the same; the car begins at rest near the valley's floor."""
 _CODES = (1, 0, 2)
-_STATE = struct.Struct("<2d")
+MOST_STEPS = 200
+"""Gymnasium's own limit for MountainCar-v0."""
+# Steps played, position, velocity.
+_STATE = struct.Struct("<H2d")
 
 
 class SparseMountainCar:
     """Gymnasium's mountain car (Moore 1990): an engine too weak for the hill, so that the car has to swing itself up.
 
-    Reward 1 at the flag, where the game ends, and nothing else; there is no time limit. Observations are position and
+    Reward 1 at the flag and nothing else; the game ends there, and after 200 steps. Observations are position and
     velocity, f32 (2,), each from 0 to 255 over its range: what is seen is whitened in units of a byte. Implements
     ``Simulator``.
 
@@ -51,6 +54,7 @@ class SparseMountainCar:
 
     def reset(self) -> None:
         self._env.reset(seed=SEED)
+        self._steps = 0
 
     @property
     def _state(self) -> tuple[float, float]:
@@ -59,6 +63,10 @@ class SparseMountainCar:
 
     @property
     def game_over(self) -> bool:
+        return self._at_flag or self._steps >= MOST_STEPS
+
+    @property
+    def _at_flag(self) -> bool:
         return self._state[0] >= self._env.goal_position
 
     def play(self, actions: Sequence[int]) -> float:
@@ -69,7 +77,8 @@ class SparseMountainCar:
             if self.game_over:
                 break
             self._env.step(_CODES[action])
-            reward += self.game_over
+            self._steps += 1
+            reward += self._at_flag
         return reward
 
     def observe(self) -> NDArray[np.float32]:
@@ -77,20 +86,25 @@ class SparseMountainCar:
         return ((np.array(self._state) - low) / (high - low) * 255).astype(np.float32)
 
     def save(self) -> bytes:
-        return _STATE.pack(*self._state)
+        return _STATE.pack(self._steps, *self._state)
 
     def restore(self, data: bytes) -> None:
         if len(data) != _STATE.size:
             raise SnapshotError(f"a mountain car's state has {_STATE.size} bytes, not {len(data)}")
-        position, velocity = _STATE.unpack(data)
+        steps, position, velocity = _STATE.unpack(data)
         env = self._env
         # False for NaN too.
-        if not (env.min_position <= position <= env.max_position and abs(velocity) <= env.max_speed):
-            raise SnapshotError(f"not a state of a mountain car: position {position}, velocity {velocity}")
+        possible = env.min_position <= position <= env.max_position and abs(velocity) <= env.max_speed
+        if not possible or steps > MOST_STEPS:
+            raise SnapshotError(
+                f"not a state of a mountain car: step {steps}, position {position}, velocity {velocity}"
+            )
         env.state = (position, velocity)
+        self._steps = steps
 
     def fingerprint(self) -> int:
-        return int.from_bytes(hashlib.sha256(self.save()).digest()[:8], "little")
+        seen = struct.pack("<2d", *self._state)
+        return int.from_bytes(hashlib.sha256(seen).digest()[:8], "little")
 
     def render(self) -> NDArray[np.uint8]:
         """Raises DemoCurriculumError where pygame-ce is missing."""
