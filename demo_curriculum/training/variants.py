@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -193,6 +194,8 @@ def run_bouts(todo: Sequence[Bout], jobs: int, on_done: Callable[[Bout], None]) 
         raise UsageError(f"--jobs must be at least 1, is {jobs}")
     # A forked process would share this one's threads' locks.
     context = get_context("spawn")
+    # A SIGTERM, as from a supervisor, shall not leave them behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     waiting = list(reversed(todo))
     running: dict[SpawnProcess, Bout] = {}
     try:
@@ -214,6 +217,7 @@ def run_bouts(todo: Sequence[Bout], jobs: int, on_done: Callable[[Bout], None]) 
             process.terminate()
         for process in running:
             process.join()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(bout: Bout) -> None:

@@ -141,7 +141,7 @@ def test_an_interrupted_benchmark_saves_and_goes_on(chain: Path, tmp_path: Path)
             break
         time.sleep(0.1)
     # To the command alone, as from a supervisor; from a terminal its processes get one too.
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130, process.stderr.read()  # type: ignore[union-attr]
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert records[-1] == {"kind": "end", "update": records[-1]["update"], "reason": "interrupted"}
