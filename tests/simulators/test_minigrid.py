@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,13 @@ def test_minigrids_time_limit_ends_the_game_also_after_a_restore():
     simulator.restore(state)
     assert not simulator.game_over
     assert simulator.play([NOOP]) == 0 and simulator.game_over
+
+
+def test_what_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "minigrid", None)
+    monkeypatch.delitem(sys.modules, "demo_curriculum.simulators.minigrid")
+    with pytest.raises(DemoCurriculumError, match=r"pip install 'demo-curriculum\[minigrid\]'"):
+        make_simulator(DOOR_KEY)
 
 
 def test_other_games_are_refused():
