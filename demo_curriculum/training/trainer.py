@@ -292,7 +292,8 @@ class Trainer:
                     losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
                 )
                 if not self.reinforcement:
-                    loss = torch.zeros(())
+                    # Not left out: every parameter needs a gradient for the ranks to average.
+                    loss = 0.0 * loss
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
