@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,16 +47,16 @@ class _Walk:
         return {"actions": list(self.actions), "ties": self.ties, "trials": self.trials}
 
 
-@dataclass
-class _Starts:
-    """``new`` ones, on trial, and ``old`` ones, that were good; the goal itself is always among those."""
-
-    new: list[_Walk]
-    old: list[_Walk] = field(default_factory=lambda: [_Walk(())])
-
-
 class _Walking(Climb):
-    """One demo's progress; ``generation`` counts how often new starts were made, and seeds their walks."""
+    """One demo's progress.
+
+    Attributes:
+        goal: the demo step that all walks begin at.
+        new: starts on trial.
+        old: those that were good; the first is the goal itself, which stays.
+        generation: how often new ones were made; seeds their walks.
+        solved: whether the reset was surely tied once.
+    """
 
     def __init__(self, timeline: Timeline, actions: int, steps: int, threshold: float) -> None:
         super().__init__(timeline)
@@ -64,30 +64,30 @@ class _Walking(Climb):
         self.goal = timeline.end - 1
         self.generation = 0
         self.solved = False
-        self.walks = _Starts([])
-        self._walk_on([_Walk(())])
+        self.new: list[_Walk] = []
+        self.old = [_Walk(())]
+        self._walk_on(self.old)
 
     def load(self, state: StateReader) -> None:
         super().load(state)
         self.generation = state.integer("generation", 1)
         self.solved = bool(state.integer("solved", 0, 1))
-        self.walks = _Starts(*([self._read(entry) for entry in self._entries(state, name)] for name in ("new", "old")))
+        self.new, self.old = self._load_walks(state, "new"), self._load_walks(state, "old")
 
-    @staticmethod
-    def _entries(state: StateReader, name: str) -> list[StateReader]:
-        return state.objects(name, {"actions", "ties", "trials"})
-
-    def _read(self, entry: StateReader) -> _Walk:
-        trials = entry.integer("trials", 0)
-        return _Walk(entry.integers("actions", self._actions - 1), entry.integer("ties", 0, trials), trials)
+    def _load_walks(self, state: StateReader, name: str) -> list[_Walk]:
+        walks = []
+        for entry in state.objects(name, {"actions", "ties", "trials"}):
+            trials = entry.integer("trials", 0)
+            walks.append(_Walk(entry.integers("actions", self._actions - 1), entry.integer("ties", 0, trials), trials))
+        return walks
 
     def save(self) -> dict[str, Any]:
         return {
             **super().save(),
             "generation": self.generation,
             "solved": int(self.solved),
-            "new": [walk.save() for walk in self.walks.new],
-            "old": [walk.save() for walk in self.walks.old],
+            "new": [walk.save() for walk in self.new],
+            "old": [walk.save() for walk in self.old],
         }
 
     @property
@@ -102,35 +102,34 @@ class _Walking(Climb):
         return self.goal
 
     def draw_walk(self, rng: np.random.Generator) -> tuple[int, ...]:
-        walks = self.walks.old if rng.random() < OLD_SHARE else self.walks.new
+        walks = self.old if rng.random() < OLD_SHARE else self.new
         return walks[int(rng.integers(len(walks)))].actions
 
     def note(self, outcome: Outcome) -> None:
         if outcome.start.step == self.goal:
-            for walk in self.walks.new:
+            for walk in self.new:
                 if walk.actions == outcome.start.walk:
                     walk.ties += outcome.tied
                     walk.trials += 1
 
     def move(self) -> None:
         self.solved = self.solved or self.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
-        new, old = self.walks.new, self.walks.old
-        if sum(walk.trials for walk in new) < TRIALS * WALKS:
+        if sum(walk.trials for walk in self.new) < TRIALS * WALKS:
             return
-        good = [walk for walk in new if walk.good]
-        easy = [walk for walk in new if walk.rate >= MOST]
-        self.walks.old = [old[0], *[*old[1:], *good][-KEPT:]]
+        good = [walk for walk in self.new if walk.good]
+        easy = [walk for walk in self.new if walk.rate >= MOST]
+        self.old = [self.old[0], *[*self.old[1:], *good][-KEPT:]]
         # Where none is good, on from what is mastered, which is harder, or again from what once was good, easier.
-        self._walk_on(good or (easy if 2 * len(easy) >= len(new) else self.walks.old))
+        self._walk_on(good or (easy if 2 * len(easy) >= len(self.new) else self.old))
 
     def _walk_on(self, parents: Sequence[_Walk]) -> None:
         self.generation += 1
         rng = np.random.default_rng(self.generation)
-        self.walks.new = []
+        self.new = []
         for _ in range(WALKS):
             parent = parents[int(rng.integers(len(parents)))]
             further = rng.integers(self._actions, size=int(rng.integers(1, self._steps + 1)))
-            self.walks.new.append(_Walk((*parent.actions, *further.tolist())))
+            self.new.append(_Walk((*parent.actions, *further.tolist())))
 
 
 class ReverseWalkCurriculum(SerialCurriculum[_Walking]):
