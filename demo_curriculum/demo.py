@@ -77,11 +77,14 @@ class Start(NamedTuple):
         demo: index of the demo among those trained on.
         step: demo step at which the episode begins; ``-demo.offset`` (0 for most) is the game's own reset.
         goal: demo step up to which the episode is judged.
+        walk: actions of agent steps that are played from ``step`` before the episode begins; none but for starts that
+            are not on the demo itself.
     """
 
     demo: int
     step: int
     goal: int
+    walk: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

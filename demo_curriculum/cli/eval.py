@@ -12,7 +12,6 @@ import tyro
 from demo_curriculum.errors import UsageError
 
 NAMES = ("deterministic", "noop", "sticky", "epsilon")
-ATARI_CAP = 108_000
 
 
 def main(
@@ -49,14 +48,14 @@ def main(
 
     from demo_curriculum.progress.film import ActionLog, film_episode
     from demo_curriculum.progress.story import add_evaluation
-    from demo_curriculum.training.evaluate import BATCH, PROTOCOLS, evaluate
+    from demo_curriculum.training.evaluate import BATCH, PROTOCOLS, evaluate, longest_episode
     from demo_curriculum.training.run import load_policy, simulator_for, stack_for
 
     torch.set_num_threads(1)
     run, policy, update, agent_steps = load_policy(run_dir)
     demo = run.demos[0]
     config = run.config
-    frames = max_frames or min(2 * (demo["length"] + demo["offset"]) + 1000, ATARI_CAP)
+    frames = max_frames or longest_episode(demo["length"] + demo["offset"])
     simulator = simulator_for(demo, config)
     results = {}
     played: dict[str, list[ActionLog]] = {name: [] for name in names}

@@ -37,11 +37,12 @@ COMMANDS = {
     "replay": Command("replay", "show a run's climb again, in the terminal and as a picture"),
     "compare": Command("compare", "agent steps of several runs to each reward of the demo"),
     "bench": Command("bench", "measure the speed of this machine"),
+    "bench learn": Command("bench_learn", "measure what the parts of the learning are worth on a demo"),
 }
 
 
 def usage() -> str:
-    lines = [f"  {name:8} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:11} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: demo-curriculum COMMAND [ARGUMENTS]",
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # torch as they load, so it is set before.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    name, *rest = given
+    words = 2 if " ".join(given[:2]) in COMMANDS else 1
+    name, rest = " ".join(given[:words]), given[words:]
     if name == "--version":
         from demo_curriculum import __version__
 

@@ -7,6 +7,8 @@ from typing import Any
 from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
 from demo_curriculum.curriculum.backplay import BackplayCurriculum
 from demo_curriculum.curriculum.openai import OpenAICurriculum
+from demo_curriculum.curriculum.reset import ResetCurriculum
+from demo_curriculum.curriculum.reverse_walk import ReverseWalkCurriculum
 from demo_curriculum.curriculum.rfcl import RFCLCurriculum
 from demo_curriculum.curriculum.rule import Buckets, Curriculum, CurriculumError, Move, Span, Timeline
 from demo_curriculum.curriculum.uniform import UniformCurriculum
@@ -18,6 +20,8 @@ CURRICULA: dict[str, Callable[..., Curriculum]] = {
     "rfcl": RFCLCurriculum,
     "backplay": BackplayCurriculum,
     "uniform": UniformCurriculum,
+    "reset": ResetCurriculum,
+    "reverse-walk": ReverseWalkCurriculum,
 }
 
 
@@ -47,6 +51,8 @@ __all__ = [
     "Move",
     "OpenAICurriculum",
     "RFCLCurriculum",
+    "ResetCurriculum",
+    "ReverseWalkCurriculum",
     "Span",
     "Timeline",
     "UniformCurriculum",

@@ -149,6 +149,7 @@ class AdaptiveCurriculum:
         min_trials: trials in the window before an advance.
         patience: trials in the window before a retreat.
         split: least demo steps of a segment; 0 climbs each demo in one piece.
+        mixture: draw starts behind the frontier's window too; for measuring what they are worth.
 
     Raises:
         UsageError: an argument is out of range.
@@ -165,6 +166,7 @@ class AdaptiveCurriculum:
         min_trials: int = 16,
         patience: int = 64,
         split: int = 0,
+        mixture: bool = True,
     ) -> None:
         self._timelines = check_timelines(timelines)
         if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience or split < 0:
@@ -176,6 +178,7 @@ class AdaptiveCurriculum:
         self._window = window
         self._min_trials = min_trials
         self._patience = patience
+        self._mixture = mixture
         self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
 
     @property
@@ -226,7 +229,7 @@ class AdaptiveCurriculum:
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
         border, end = segment.window_end, segment.end
-        if border == end or rng.random() < (NEAR if segment.left else NEAR_AT_BEGINNING):
+        if border == end or not self._mixture or rng.random() < (NEAR if segment.left else NEAR_AT_BEGINNING):
             return int(rng.integers(segment.frontier, border))
         first = border // BUCKET
         success = climb.estimates.success[first : (end - 1) // BUCKET + 1]

@@ -47,6 +47,13 @@ class StateReader:
             raise self._refuse(key, f"a list of {count} finite numbers from 0")
         return [float(v) for v in values]
 
+    def integers(self, key: str, high: int) -> tuple[int, ...]:
+        """Any number of whole numbers from 0 to ``high``."""
+        values = self._state[key]
+        if not isinstance(values, list) or not all(type(value) is int and 0 <= value <= high for value in values):
+            raise self._refuse(key, f"a list of whole numbers from 0 to {high}")
+        return tuple(values)
+
     def rows(self, key: str, width: int) -> list[list[float]]:
         """Any number of rows of ``width`` finite numbers from 0."""
         rows = self._state[key]

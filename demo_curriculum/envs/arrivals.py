@@ -43,7 +43,7 @@ class Arrivals:
 
     def state_dict(self) -> list[dict[str, Any]]:
         return [
-            {"start": list(start), "arrivals": [arrival._asdict() for arrival in there]}
+            {"start": [start.demo, start.step, start.goal], "arrivals": [arrival._asdict() for arrival in there]}
             for start, there in self._arrivals.items()
         ]
 

@@ -142,7 +142,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._before = float(returns[max(start.step, 0)])
         self._target = float(returns[start.goal]) - self._before
         self._peak = float(self._best[start.demo][max(start.step, 0)])
-        self._clock = start.step
+        # A walk away takes as long back.
+        self._clock = start.step - len(start.walk) * self.env.frame_skip
         self._score = 0.0
         self._length = 0
         self._tail_left: int | None = None
@@ -187,7 +188,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         elif start.step <= demo.reset_step:
             observation, _ = self.env.reset()
         else:
-            observation = self.env.begin(demo, start.step, start.demo)
+            observation = self.env.begin(demo, start.step, start.demo, start.walk)
         self._begin_episode(start)
         if arrival is not None:
             self._leg = 1
@@ -299,8 +300,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.load_state_dict(state["env"])
-        self._begin_episode(Start(*state["origin"]))
-        self._begin_leg(Start(*state["start"]))
+        self._begin_episode(_loaded(state["origin"]))
+        self._begin_leg(_loaded(state["start"]))
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
         self._clock, self._peak = state["clock"], state["peak"]
         self._score, self._length = state["score"], state["length"]
@@ -308,3 +309,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._deadline = self._find_deadline()
         self._arrivals.load_state_dict(state["arrivals"])
         self._record = (state["record"][0], state["record"][1])
+
+
+def _loaded(values: Sequence[Any]) -> Start:
+    """A start as ``state_dict`` gave it, whose walk JSON may have made a list."""
+    demo, step, goal, walk = values
+    return Start(demo, step, goal, tuple(walk))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -33,18 +34,18 @@ class StartCache:
 
     def __init__(self, capacity: int = CACHED_STARTS) -> None:
         self.capacity = capacity
-        self._begun: OrderedDict[tuple[int, int], _Begun | None] = OrderedDict()
+        self._begun: OrderedDict[tuple[int, ...], _Begun | None] = OrderedDict()
 
-    def __contains__(self, key: tuple[int, int]) -> bool:
+    def __contains__(self, key: tuple[int, ...]) -> bool:
         return key in self._begun
 
-    def get(self, key: tuple[int, int]) -> _Begun | None:
+    def get(self, key: tuple[int, ...]) -> _Begun | None:
         if key not in self._begun:
             return None
         self._begun.move_to_end(key)
         return self._begun[key]
 
-    def put(self, key: tuple[int, int], begun: _Begun) -> None:
+    def put(self, key: tuple[int, ...], begun: _Begun) -> None:
         self._begun[key] = begun
         self._begun.move_to_end(key)
         if len(self._begun) > self.capacity:
@@ -54,7 +55,7 @@ class StartCache:
         return [list(key) for key in self._begun]
 
     def load_state_dict(self, state: list[list[int]]) -> None:
-        self._begun = OrderedDict(((demo, step), None) for demo, step in state)
+        self._begun = OrderedDict((tuple(key), None) for key in state)
 
 
 class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
@@ -125,21 +126,23 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self._stack[:] = self.simulator.observe()
         return self._stack.copy(), {"lives": self.simulator.lives}
 
-    def begin(self, demo: Demo, step: int, demo_index: int = 0) -> NDArray[Any]:
+    def begin(self, demo: Demo, step: int, demo_index: int = 0, walk: Sequence[int] = ()) -> NDArray[Any]:
         """Begins an episode at ``demo``'s step instead of at the reset; returns the first observation.
 
         It is the one that an agent passing through sees: an earlier snapshot is restored and the demo's own actions
-        are replayed, which fills the stack. ``demo_index`` tells demos apart in the cache.
+        are replayed, which fills the stack; then those of ``walk``, one an agent step, without those that would end the
+        game. ``demo_index`` tells demos apart in the cache.
 
         Raises:
             ValueError: ``step`` is not a step of the demo, or is its reset, which has no randomness of its own.
         """
         if not max(0, demo.reset_step + 1) <= step <= len(demo):
             raise ValueError(f"step {step} is not a start inside a demo of {len(demo)} steps")
-        key = (demo_index, step)
+        key = (demo_index, step, *walk)
         begun = self.cache.get(key)
         if begun is None:
             frames = self._replay_to(demo, step)
+            frames += self._walk(walk)
             begun = _Begun(self.simulator.save(), self._stack.copy())
             if key not in self.cache:
                 self.frames += frames
@@ -152,7 +155,8 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
             self._stack[:] = begun.stack
         self._untouched = False
         self.path = None
-        self._previous_action = int(demo.actions[step - 1]) if step > 0 else 0
+        before = [*demo.actions[max(step - 1, 0) : step].tolist(), *walk]
+        self._previous_action = before[-1] if before else 0
         return self._stack.copy()
 
     def arrive(self) -> Arrival:
@@ -187,6 +191,17 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 position = point
                 self._push(self.simulator.observe())
         return step - begin
+
+    def _walk(self, walk: Sequence[int]) -> int:
+        """Plays agent steps that do not end the game; returns the demo steps played."""
+        for action in walk:
+            before = self.simulator.save()
+            self.simulator.play([action] * self.frame_skip)
+            if self.simulator.game_over:
+                self.simulator.restore(before)
+            else:
+                self._push(self.simulator.observe())
+        return len(walk) * self.frame_skip
 
     @property
     def latest(self) -> NDArray[Any]:

@@ -54,5 +54,19 @@ def _make_chain(env_id: str, **kwargs: Any) -> Simulator:
     return LockedChain(env_id, **kwargs)
 
 
+def _make_mountain_car(env_id: str, **kwargs: Any) -> Simulator:
+    from demo_curriculum.simulators.mountain_car import SparseMountainCar
+
+    return SparseMountainCar(env_id, **kwargs)
+
+
+def _make_minigrid(env_id: str, **kwargs: Any) -> Simulator:
+    from demo_curriculum.simulators.minigrid import MiniGridSimulator
+
+    return MiniGridSimulator(env_id, **kwargs)
+
+
 register_simulator("ALE/", _make_ale)
 register_simulator("LockedChain-", _make_chain)
+register_simulator("SparseMountainCar-", _make_mountain_car)
+register_simulator("MiniGrid-", _make_minigrid)

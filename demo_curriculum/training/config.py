@@ -15,10 +15,11 @@ class TrainConfig:
 
     Attributes:
         seed: fixes everything random.
-        rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl" and "backplay"
-            are published rules; "uniform" is no curriculum, the control.
+        rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl", "backplay"
+            and "reverse-walk" are published rules; "uniform" is no curriculum and "reset" no demo, the controls.
         split: least demo steps of a segment that is climbed on its own, cut after a reward; 0 climbs the demo in one
             piece. The other rules always do.
+        mixture: whether episodes also begin behind the frontier's window, as far as the rule is "adaptive".
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
@@ -34,6 +35,7 @@ class TrainConfig:
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
             -1 means the rule's own: 1 for "adaptive", 0 for the others.
+        reinforcement: learn from rewards and bonuses; without it the imitation loss is all (behaviour cloning).
         envs: simulators stepped together.
         steps: agent steps of each of them per update.
         epochs: passes over each rollout.
@@ -60,8 +62,9 @@ class TrainConfig:
     """
 
     seed: int = 0
-    rule: Literal["adaptive", "openai", "rfcl", "backplay", "uniform"] = "adaptive"
+    rule: Literal["adaptive", "openai", "rfcl", "backplay", "reverse-walk", "uniform", "reset"] = "adaptive"
     split: int = 300
+    mixture: bool = True
     observation: Literal["ram", "pixels"] = "ram"
     frame_skip: int = 4
     stack: int = 0
@@ -75,6 +78,7 @@ class TrainConfig:
     rnd: bool = True
     bonus_weight: float = 0.1
     imitation: float = -1.0
+    reinforcement: bool = True
     envs: int = 32
     steps: int = 128
     epochs: int = 4
@@ -106,6 +110,7 @@ class TrainConfig:
             "gamma, gamma_int and lam must be in [0, 1]": all(
                 0 <= value <= 1 for value in (self.gamma, self.gamma_int, self.lam)
             ),
+            "without reinforcement, imitation must be above 0": self.reinforcement or self.imitation_weight > 0,
             "lr and clip must be above 0": self.lr > 0 and self.clip > 0,
             "envs * steps must be divisible by minibatches": self.envs * self.steps % max(self.minibatches, 1) == 0,
             "sequence must be at least 1": self.sequence >= 1,

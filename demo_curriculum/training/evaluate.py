@@ -17,6 +17,12 @@ from demo_curriculum.training.policy import Policy
 ProtocolName = Literal["deterministic", "noop", "sticky", "epsilon"]
 
 BATCH = 16
+ATARI_CAP = 108_000
+
+
+def longest_episode(demo_steps: int) -> int:
+    """Demo steps after which an episode is cut where a demo from the reset takes ``demo_steps``."""
+    return min(2 * demo_steps + 1000, ATARI_CAP)
 
 
 class Protocol(NamedTuple):

@@ -169,8 +169,13 @@ def build_trainer(
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
         raise ValueError("the demos have other observations than the policy: replay them first")
-    options = {"adaptive": {"split": config.split}, "openai": {"workers": config.envs}}.get(config.rule, {})
-    curriculum = make_curriculum(config.rule, [Timeline.of(demo) for demo in demos], **options)
+    rules: dict[str, dict[str, Any]] = {
+        "adaptive": {"split": config.split, "mixture": config.mixture},
+        "openai": {"workers": config.envs},
+        "reverse-walk": {"actions": simulator.action_count},
+    }
+    timelines = [Timeline.of(demo) for demo in demos]
+    curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
     recipe = recipe_for(run, demos)
     share = config.envs // ranks.size
     env: GroupedVectorEnv
@@ -202,6 +207,7 @@ def build_trainer(
         reward_scale=reward_scale(demos, gamma=config.gamma, frame_skip=config.frame_skip),
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
+        reinforcement=config.reinforcement,
         patience=config.patience,
         sequence=config.sequence,
         burn_in=config.burn_in,

@@ -68,6 +68,7 @@ class Trainer:
         demos: with observations of the kind that the policy sees.
         rnd: None trains without a bonus.
         reward_scale: for reward mode ``scaled``.
+        reinforcement: without it only the imitation loss is learnt.
         patience: updates without progress before the first remedy, and before each one after it.
         sequence: steps that a policy with a memory learns through at once.
         burn_in: steps before them, from which its hidden state is found anew.
@@ -98,6 +99,7 @@ class Trainer:
         reward_scale: float,
         bonus_weight: float,
         imitation: float,
+        reinforcement: bool,
         patience: int,
         sequence: int,
         burn_in: int,
@@ -111,7 +113,7 @@ class Trainer:
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
         self.reward, self.reward_scale = reward, reward_scale
-        self.bonus_weight, self.imitation = bonus_weight, imitation
+        self.bonus_weight, self.imitation, self.reinforcement = bonus_weight, imitation, reinforcement
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.warm_up = WarmUp(policy, demos, stack=stack, frame_skip=env.frame_skip)
@@ -335,6 +337,9 @@ class Trainer:
                 loss = (
                     losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
                 )
+                if not self.reinforcement:
+                    # Not left out: every parameter needs a gradient for the ranks to average.
+                    loss = 0.0 * loss
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)

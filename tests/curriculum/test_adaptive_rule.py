@@ -232,3 +232,16 @@ def test_demos_get_as_many_agent_steps_each() -> None:
         rule.record(Outcome(Start(2, 290, 300), 0.0, 79, False, "lag"))
     drawn = np.bincount([rule.sample(rng).demo for _ in range(6000)]) / 6000
     assert drawn == pytest.approx(np.array([4, 1, 1]) / 6, abs=0.02)
+
+
+def test_without_the_mixture_all_starts_but_the_reset_are_in_the_window() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000, rewards=(999,))], window=64, mixture=False)
+    for _ in range(4):
+        for _ in range(16):
+            curriculum.record(Outcome(Start(0, curriculum.frontiers[0], 1000), 0.0, 1, True, "tie"))
+        curriculum.advance()
+    frontier = curriculum.frontiers[0]
+    assert 0 < frontier < 800
+    rng = np.random.default_rng(0)
+    steps = {curriculum.sample(rng).step for _ in range(2000)}
+    assert steps - {0} == set(range(frontier, frontier + 64))

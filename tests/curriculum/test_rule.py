@@ -22,8 +22,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "rfcl": {"streak": 2, "stride": 40},
     "backplay": {"first": 40, "period": 2},
     "uniform": {},
+    "reset": {},
+    "reverse-walk": {"actions": 3, "steps": 5},
 }
 """Options with which a few updates go through everything that a rule does."""
+
+
+def make(rule: str, lines: list[Timeline]) -> Curriculum:
+    """With the rule's own options, as far as it has a default for them."""
+    return make_curriculum(rule, lines, **({"actions": 3} if rule == "reverse-walk" else {}))
 
 
 @st.composite
@@ -116,7 +123,7 @@ def test_drawing_starts_changes_nothing_but_the_generator(rule: str) -> None:
 
 
 def state_after_some_episodes(rule: str) -> dict[str, Any]:
-    curriculum = make_curriculum(rule, [Timeline(100, 7, (60,))])
+    curriculum = make(rule, [Timeline(100, 7, (60,))])
     play(curriculum, np.random.default_rng(0), 0.5, updates=9, episodes=30)
     curriculum.record(outcome(Start(0, -7, 100), True))
     return curriculum.state_dict()
@@ -135,13 +142,14 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @rules
 def test_no_damaged_state_is_taken_over(rule: str) -> None:
     good = state_after_some_episodes(rule)
-    curriculum = make_curriculum(rule, [Timeline(100, 7, (60,))])
+    curriculum = make(rule, [Timeline(100, 7, (60,))])
     curriculum.load_state_dict(good)
     places = paths(good)
     assert len(places) > 15
     for *path, last in places:
         for bad in (None, "x", -1, 1e9, float("nan"), True, [], [[1]], {}):
-            if (last, bad) == ("starts", []):  # what it is before the first episode
+            # What it is before the first episode; the walk to the goal itself.
+            if (last, bad) in (("starts", []), ("actions", [])):
                 continue
             state = copy.deepcopy(good)
             place = state
@@ -164,15 +172,15 @@ def test_another_rules_or_another_demos_state_is_refused(rule: str) -> None:
     state = state_after_some_episodes(rule)
     for line in (Timeline(101, 7, (60,)), Timeline(100, 0, (60,)), Timeline(100, 7, (61,))):
         with pytest.raises(CurriculumError, match="made for other demos"):
-            make_curriculum(rule, [line]).load_state_dict(state)
+            make(rule, [line]).load_state_dict(state)
     with pytest.raises(CurriculumError, match="made by the rule 'other'"):
-        make_curriculum(rule, [Timeline(100, 7, (60,))]).load_state_dict({**state, "rule": "other"})
+        make(rule, [Timeline(100, 7, (60,))]).load_state_dict({**state, "rule": "other"})
 
 
 @rules
 @pytest.mark.parametrize("start", [Start(0, 50, 50), Start(0, -1, 50), Start(1, 0, 50), Start(-1, 0, 50)])
 def test_an_outcome_from_elsewhere_is_refused(rule: str, start: Start) -> None:
-    curriculum = make_curriculum(rule, [Timeline(50, offset=7)])
+    curriculum = make(rule, [Timeline(50, offset=7)])
     with pytest.raises(CurriculumError, match="outcome of"):
         curriculum.record(outcome(start, True))
 
@@ -191,7 +199,7 @@ def test_an_outcome_from_elsewhere_is_refused(rule: str, start: Start) -> None:
 )
 def test_impossible_timelines_are_refused(rule: str, lines: list[Timeline]) -> None:
     with pytest.raises(UsageError):
-        make_curriculum(rule, lines)
+        make(rule, lines)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +221,9 @@ def test_impossible_timelines_are_refused(rule: str, lines: list[Timeline]) -> N
         ("backplay", {"threshold": 1.5}),
         ("uniform", {"threshold": 0.0}),
         ("uniform", {"period": 8}),
+        ("reset", {"threshold": 0.0}),
+        ("reverse-walk", {"actions": 0}),
+        ("reverse-walk", {"actions": 3, "steps": 0}),
         ("fixed", {}),
     ],
 )

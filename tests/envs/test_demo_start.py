@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -382,3 +383,43 @@ def test_an_episode_that_ties_the_whole_demo_goes_on_to_look_for_more() -> None:
         lengths[step, beyond] = (info["demo_start"].length, info["demo_start"].score)
     # 10 to the tie; 5 more to a reward, and 6 that bring none; or 4 that bring none; or the tail of one step.
     assert lengths == {(0, 6): (21, 3.0), (0, 4): (14, 2.0), (0, 0): (11, 2.0), (3, 6): (8, 2.0)}
+
+
+def test_a_walk_is_played_before_the_episode_and_gives_time_to_come_back():
+    from demo_curriculum.simulators.mountain_car import SparseMountainCar
+
+    car = SparseMountainCar("SparseMountainCar-v0")
+    demo = play_demo(car, [1] * 30, origin="script")
+    walk = (2, 0, 1)
+    env = DemoStart(SimulatorEnv(car, frame_skip=4, stack=2), [demo], lambda rng: Start(0, 10, 30, walk), lag=5)
+    first, info = env.reset(seed=0)
+    assert info["demo_start"].walk == walk
+    # 12 demo steps of walk on 10 of the demo, the clock as much earlier than the start.
+    by_hand = SparseMountainCar("SparseMountainCar-v0")
+    by_hand.play([1] * 10 + [2] * 4 + [0] * 4)
+    before = by_hand.observe()
+    by_hand.play([1] * 4)
+    assert first.tolist() == [before.tolist(), by_hand.observe().tolist()]
+    assert env._clock == -2
+    assert env.env.frames == 10 + 12
+    again, _ = env.reset()
+    assert again.tolist() == first.tolist() and env.env.frames == 22
+    # What was cached is told apart from the start without a walk.
+    env.sample = lambda rng: Start(0, 10, 30)
+    plain, _ = env.reset()
+    assert plain.tolist() != first.tolist()
+    state = json.loads(json.dumps(env.env.cache.state_dict()))
+    env.env.cache.load_state_dict(state)
+    assert (0, 10, *walk) in env.env.cache
+
+
+def test_what_would_end_the_game_is_left_out_of_a_walk():
+    chain = make_simulator("LockedChain-5")
+    keys = chain.keys.tolist()
+    demo = play_demo(chain, keys, origin="script")
+    wrong = (keys[2] + 1) % 4
+    env = DemoStart(SimulatorEnv(chain, frame_skip=1), [demo], lambda rng: Start(0, 2, 5, (wrong, keys[2], keys[3])))
+    observation, _ = env.reset(seed=0)
+    assert observation[-1].argmax() == 4 and not chain.game_over
+    *_, info = env.step(keys[4])
+    assert info["demo_start"].tied and info["demo_start"].score == 1

@@ -57,6 +57,18 @@ def test_what_is_switched_off_is_not_there() -> None:
     assert not [name for name in metrics if name.startswith("rnd/") or name == "train/imitation"]
 
 
+def test_cloning_learns_the_demo_and_nothing_of_rewards() -> None:
+    trainer = chain_trainer(rnd=False, imitation=1.0, reinforcement=False, rule="reset", lr=0.01)
+    critic = [weight.clone() for weight in trainer.policy.critic.parameters()]
+    updates = trainer.updates()
+    reports = [next(updates) for _ in range(12)]
+    assert all(torch.equal(a, b) for a, b in zip(critic, trainer.policy.critic.parameters(), strict=True))
+    first, last = (report.metrics["train/imitation"] for report in (reports[0], reports[-1]))
+    assert last < 0.2 * first
+    # All episodes from the reset.
+    assert {outcome.start.step for report in reports for outcome in report.outcomes} == {0}
+
+
 def test_without_reward_or_advantage_a_bonus_alone_moves_the_policy() -> None:
     changes = {}
     for weight in (0.0, 1.0):
