@@ -20,11 +20,19 @@ MILESTONES = "milestones"
 
 
 class Milestone(NamedTuple):
-    """The policy's ``state_dict`` after update number ``update``, each demo's frontier and what was left then."""
+    """The policy after update number ``update``, and where the climb stood then.
+
+    Attributes:
+        frontiers: one a demo.
+        segments: of each demo the [begin, goal, frontier] of its segments.
+        left: demo steps still to climb.
+        policy: its ``state_dict``.
+    """
 
     update: int
     agent_steps: int
     frontiers: list[int]
+    segments: list[list[list[int]]]
     left: int
     policy: dict[str, Tensor]
 
@@ -63,7 +71,9 @@ class MilestoneKeeper:
         self._reached = left
         update = self._trainer.update
         told: dict[str, Any] = {"update": update, "agent_steps": self._trainer.agent_steps}
-        told |= {"frontiers": list(self._trainer.curriculum.frontiers), "left": left}
+        demos = self._trainer.curriculum.report()["demos"]
+        told |= {"frontiers": [demo["frontier"] for demo in demos], "segments": [demo["segments"] for demo in demos]}
+        told["left"] = left
         save_checkpoint(self._folder, update, {**told, "policy": self._trainer.policy.state_dict()}, kept=None)
         return {"kind": "checkpoint", **told}
 
@@ -73,10 +83,5 @@ def read_milestones(run_dir: Path) -> list[Milestone]:
     found = []
     for path in checkpoints(run_dir / MILESTONES):
         with suppress(CheckpointError):
-            found.append(_milestone(load_checkpoint(path)))
+            found.append(Milestone(**load_checkpoint(path)))
     return found
-
-
-def _milestone(state: dict[str, Any]) -> Milestone:
-    frontiers, left = list(state["frontiers"]), int(state["left"])
-    return Milestone(int(state["update"]), int(state["agent_steps"]), frontiers, left, state["policy"])
