@@ -12,6 +12,7 @@ import tyro
 
 from demo_curriculum.cli.durations import seconds_of
 from demo_curriculum.errors import UsageError
+from demo_curriculum.progress.writers import WriterName
 from demo_curriculum.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Task:
     limits: Limits
     checkpoint_every: float
     keep_checkpoints: int
-    tensorboard: bool
+    log_to: tuple[WriterName, ...]
     workers: int
 
     def run(self) -> Reason:
@@ -59,7 +60,7 @@ class Task:
                 workers=self.workers,
                 checkpoint_every=self.checkpoint_every,
                 keep_checkpoints=self.keep_checkpoints,
-                tensorboard=self.tensorboard,
+                log_to=self.log_to,
             )
         ranks.close()
         return reason
@@ -77,7 +78,7 @@ def main(
     agent_steps: int | None = None,
     checkpoint_every: str = "60s",
     keep_checkpoints: int = 20,
-    tensorboard: bool = False,
+    log_to: tuple[WriterName, ...] = (),
 ) -> int:
     """Train a policy from the demos in a file; a run directory that holds a run is gone on with.
 
@@ -99,7 +100,8 @@ def main(
         agent_steps: stop after so many agent steps, counted over the whole run.
         checkpoint_every: time between checkpoints.
         keep_checkpoints: policies kept for good along the climb, for films of it; spaced by frontier.
-        tensorboard: also write TensorBoard events into the run directory.
+        log_to: tools that get the progress too: tensorboard and wandb, whose files go into the run directory, and
+            trackio. Nothing is sent anywhere unless WANDB_MODE=online or TRACKIO_SPACE_ID say so.
     """
     limit = seconds_of(time_limit) if time_limit is not None else None
     every = seconds_of(checkpoint_every)
@@ -113,7 +115,7 @@ def main(
         Limits(until_frontier, limit, agent_steps),
         every,
         keep_checkpoints,
-        tensorboard,
+        log_to,
         workers,
     )
     if workers < 0:

@@ -12,7 +12,7 @@ import torch
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.video import FRAMES_A_PICTURE, GOOD, INK, LOSS, FilmWriter, Panel
+from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.simulators.protocol import Simulator
 from demo_curriculum.training.milestones import Milestone, read_milestones
@@ -21,6 +21,7 @@ from demo_curriculum.training.run import Run, build_policy, simulator_for, stack
 
 ATTEMPTS = 20
 SECONDS_A_SCENE = 12
+"""Longer episodes are shown faster."""
 HELD = 24
 """Pictures for which the end of a scene stands still."""
 ENDINGS = {
@@ -61,7 +62,7 @@ class ActionLog:
 class Scene(NamedTuple):
     """One episode from a start: the actions that were played from there, how it ended, which attempt of how many."""
 
-    start: int
+    start: Start
     actions: list[int]
     score: float
     tied: bool
@@ -96,12 +97,24 @@ def film_climb(
     )
     with FilmWriter(path) as film:
         for number, milestone in enumerate(milestones):
-            scene = _play(run, demo, milestone)
-            about = f"frontier {milestone.frontiers[0]:,} after {milestone.agent_steps:,} agent steps; {_chosen(scene)}"
-            _film_scene(film, panel, run, demo, scene, about)
+            segments = milestone.segments[0]
+            moved = _farthest_moved(milestones[number - 1].segments[0] if number else [], segments)
+            scene = _play(run, demo, milestone, Start(0, segments[moved][2], segments[moved][1]))
+            about = (
+                f"after {milestone.agent_steps:,} agent steps, from the frontier at demo step {scene.start.step:,}"
+                + (f" (segment {moved + 1} of {len(segments)})" if len(segments) > 1 else "")
+                + f"; {_chosen(scene)}"
+            )
+            _film_scene(film, panel, run, demo, segments, scene, about)
             if on_scene is not None:
                 on_scene(number + 1, len(milestones))
     return len(milestones)
+
+
+def _farthest_moved(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> int:
+    """Of the segments ``after``, [begin, goal, frontier] each, the one that was climbed most since ``before``."""
+    frontiers = {goal: frontier for _, goal, frontier in before}
+    return max(range(len(after)), key=lambda index: frontiers.get(after[index][1], after[index][1]) - after[index][2])
 
 
 def _chosen(scene: Scene) -> str:
@@ -110,12 +123,11 @@ def _chosen(scene: Scene) -> str:
     return f"the best of {scene.attempts} attempts"
 
 
-def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
+def _play(run: Run, demo: Demo, milestone: Milestone, start: Start) -> Scene:
     config = run.config
     log = ActionLog(simulator_for(run.demos[0], config))
     policy = build_policy(run, log.simulator)
     policy.load_state_dict(milestone.policy)
-    step = milestone.frontiers[0]
     env = DemoStart(
         SimulatorEnv(
             log,
@@ -124,7 +136,7 @@ def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
             stack=stack_for(log.simulator, config),
         ),
         [demo],
-        lambda rng: Start(0, step, len(demo)),
+        lambda rng: start,
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
@@ -144,7 +156,7 @@ def _episode(
     env: DemoStart, policy: Policy, log: ActionLog, generator: torch.Generator, attempt: int, *, seed: int | None
 ) -> Scene:
     observation, info = env.reset(seed=seed)
-    start = info["demo_start"].step
+    start: Start = info["demo_start"]
     # The demo's own actions up to the start are not the agent's.
     log.episodes.append([])
     over = False
@@ -156,38 +168,48 @@ def _episode(
     return Scene(start, log.episodes[-1], outcome.score, outcome.tied, outcome.ending, attempt)
 
 
-def _film_scene(film: FilmWriter, panel: Panel, run: Run, demo: Demo, scene: Scene, about: str) -> None:
+def _film_scene(
+    film: FilmWriter,
+    panel: Panel,
+    run: Run,
+    demo: Demo,
+    segments: Sequence[Sequence[int]],
+    scene: Scene,
+    about: str,
+) -> None:
     """Plays the agent's actions and the demonstrator's from the same state, in step."""
     described, config = run.demos[0], run.config
     agent, demonstrator = simulator_for(described, config), simulator_for(described, config)
+    begin = max(scene.start.step, 0)
     for simulator in (agent, demonstrator):
-        begin_at(simulator, demo, scene.start)
-    before = float(demo.returns[max(scene.start, 0)])
-    scores = [before, before]
-    theirs = demo.actions.tolist()[max(scene.start, 0) :]
-    cut = SECONDS_A_SCENE * 60
-    for frame in range(min(len(scene.actions), cut)):
-        scores[0] += agent.play([scene.actions[frame]])
+        begin_at(simulator, demo, begin)
+    scores = [float(demo.returns[begin])] * 2
+    theirs = demo.actions.tolist()[begin : scene.start.goal]
+    faster = -(-len(scene.actions) // (SECONDS_A_SCENE * FRAMES_A_SECOND))
+    for frame, action in enumerate(scene.actions):
+        scores[0] += agent.play([action])
         if frame < len(theirs):
             scores[1] += demonstrator.play([theirs[frame]])
-        last = frame == min(len(scene.actions), cut) - 1
-        if frame % FRAMES_A_PICTURE and not last:
+        last = frame == len(scene.actions) - 1
+        if frame % (faster * FRAMES_A_PICTURE) and not last:
             continue
         verdict = ("", INK)
         if last:
-            known = ENDINGS.get(scene.ending, scene.ending) if len(scene.actions) <= cut else "goes on"
-            known = ENDINGS["tie"] if scene.tied and len(scene.actions) <= cut else known
+            known = ENDINGS["tie" if scene.tied else scene.ending]
             verdict = (f"  {known}", GOOD if scene.tied else LOSS)
+        goal = "the demo ends" if scene.start.goal == len(demo) else "the segment ends"
         captions = [
             (f"{scores[0]:,.0f} points{verdict[0]}", verdict[1]),
-            (f"{scores[1]:,.0f} points" + ("  the demo ends" if frame >= len(theirs) else ""), INK),
+            (f"{scores[1]:,.0f} points" + (f"  {goal}" if frame >= len(theirs) - 1 else ""), INK),
         ]
+        speed = f"  {faster} times as fast" if faster > 1 else ""
         picture = panel.draw(
             [agent.render(), demonstrator.render()],
             about,
             captions,
-            frontier=scene.start,
-            position=scene.start + frame,
+            segments=segments,
+            position=begin + min(frame + 1, len(theirs)),
+            note=f"frame {frame + 1:,} from there{speed}",
         )
         for _ in range(1 + HELD * last):
             film.add(picture)
@@ -219,6 +241,6 @@ def film_episode(
             if frame % FRAMES_A_PICTURE and not last:
                 continue
             caption = (f"{score:,.0f} points, {frame + 1:,} frames", GOOD if score >= described["score"] else INK)
-            picture = panel.draw([simulator.render()], about, [caption], frontier=None, position=None)
+            picture = panel.draw([simulator.render()], about, [caption])
             for _ in range(1 + HELD * last):
                 film.add(picture)

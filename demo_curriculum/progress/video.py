@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
 FPS = 30
-FRAMES_A_PICTURE = 2
-"""Emulator frames (60 a second) for each picture of the film."""
+FRAMES_A_SECOND = 60
+"""Of the emulator."""
+FRAMES_A_PICTURE = FRAMES_A_SECOND // FPS
 SCREEN = (400, 316)
 """A television's 4 to 3, near enough, for Atari's 160 by 210."""
 MARGIN = 20
@@ -108,8 +109,9 @@ class Panel:
         subheading: str,
         captions: Sequence[tuple[str, str]],
         *,
-        frontier: int | None,
-        position: int | None,
+        segments: Sequence[Sequence[int]] = (),
+        position: int = 0,
+        note: str = "",
     ) -> NDArray[np.uint8]:
         """One picture.
 
@@ -117,8 +119,9 @@ class Panel:
             screens: RGB pictures of any size.
             subheading: what is shown, at most some 90 characters.
             captions: text and colour under each screen.
-            frontier: a demo step to mark on the bar; None draws no bar.
-            position: where along the demo the moment is.
+            segments: [begin, goal, frontier] of each, for the demo as a bar; without any there is no bar.
+            position: where along the demo the moment is, in demo steps.
+            note: beside the bar.
         """
         picture = self._image.new("RGB", (self.width, self.height), PAPER)
         draw = self._draw_on(picture)
@@ -131,11 +134,11 @@ class Panel:
             draw.text((left, HEAD + SCREEN[1] + 8), name, INK, self._small)
             offset = draw.textlength(f"{name}  ", self._small)
             draw.text((left + offset, HEAD + SCREEN[1] + 8), caption, colour, self._small)
-        if frontier is not None:
-            self._bar(draw, frontier, position)
+        if segments:
+            self._bar(draw, segments, position, note)
         return np.asarray(picture)
 
-    def _bar(self, draw: Any, frontier: int, position: int | None) -> None:
+    def _bar(self, draw: Any, segments: Sequence[Sequence[int]], position: int, note: str) -> None:
         top, right = HEAD + SCREEN[1] + 52, self.width - MARGIN
         length = self._demo["length"]
 
@@ -143,21 +146,18 @@ class Panel:
             return float(MARGIN + (right - MARGIN) * min(max(step / length, 0), 1))
 
         draw.rectangle((MARGIN, top, right, top + 8), TRACK)
-        draw.rectangle((x(frontier), top, right, top + 8), ACCENT)
+        for _, goal, frontier in segments:
+            draw.rectangle((x(frontier), top, x(goal), top + 8), ACCENT)
         for step, reward in self._demo["rewards"]:
             centre = x(step)
             draw.ellipse((centre - 5, top - 1, centre + 5, top + 9), REWARD if reward > 0 else LOSS, PAPER)
-        at = x(frontier)
-        draw.rectangle((at - 1, top - 8, at + 1, top + 16), INK)
-        if position is not None:
-            now = x(position)
-            draw.polygon(((now, top - 3), (now - 6, top - 13), (now + 6, top - 13)), GOOD)
-        draw.text(
-            (MARGIN, top + 20), f"the demo: {length:,} steps, {self._demo['score']:,g} points", QUIET, self._small
-        )
-        label = f"frontier {frontier:,}"
-        wide = draw.textlength(label, self._small)
-        draw.text((min(max(at - wide / 2, MARGIN + 260), right - wide), top + 20), label, INK, self._small)
+        for _, _, frontier in segments:
+            draw.rectangle((x(frontier) - 1, top - 8, x(frontier) + 1, top + 16), INK)
+        now = x(position)
+        draw.polygon(((now, top - 3), (now - 6, top - 13), (now + 6, top - 13)), GOOD)
+        about = f"the demo: {length:,} steps, {self._demo['score']:,g} points; blue: trained"
+        draw.text((MARGIN, top + 20), about, QUIET, self._small)
+        draw.text((right - draw.textlength(note, self._small), top + 20), note, INK, self._small)
 
 
 def _font(fonts: Any, size: int) -> ImageFont.FreeTypeFont:

@@ -88,6 +88,11 @@ def segments_of(update: Mapping[str, Any], demos: Sequence[Mapping[str, Any]]) -
     return update.get("segments", whole)  # type: ignore[no-any-return]
 
 
+def left_to_climb(segments: Sequence[Sequence[int]]) -> int:
+    """Demo steps before the frontiers of a demo's segments, [begin, goal, frontier] each."""
+    return sum(frontier - begin for begin, _, frontier in segments)
+
+
 def heat_strip(demo: Mapping[str, Any], buckets: Mapping[str, Any], width: int) -> Text:
     """How often the starts under each character of ``demo_bar`` tie, fuller and brighter for more; blank if unknown.
 
@@ -133,7 +138,7 @@ class ClimbView:
             segments = segments_of(record, self.run["demos"])
             score = shown if record["score"] is None else record["score"]
             self.latest = {**record, "score": score, "segments": segments}
-            self._recent.append((record["seconds"], sum(map(_left, segments))))
+            self._recent.append((record["seconds"], sum(map(left_to_climb, segments))))
             while self._recent[0][0] < record["seconds"] - SPEED_WINDOW:
                 self._recent.popleft()
         elif record["kind"] == "move":
@@ -223,10 +228,8 @@ def _number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.1f}"
 
 
-def _left(segments: Sequence[Sequence[int]]) -> int:
-    return sum(frontier - begin for begin, _, frontier in segments)
-
-
 def _position(demo: Mapping[str, Any], segments: Sequence[Sequence[int]]) -> str:
     position = f"{segments[-1][2]:,} of {demo['length']:,}"
-    return position if len(segments) == 1 else f"{position} ({_left(segments):,} left in {len(segments)} segments)"
+    return (
+        position if len(segments) == 1 else f"{position} ({left_to_climb(segments):,} left in {len(segments)} segments)"
+    )

@@ -82,6 +82,8 @@ def read_milestones(run_dir: Path) -> list[Milestone]:
     """All of a run that are whole, oldest first."""
     found = []
     for path in checkpoints(run_dir / MILESTONES):
-        with suppress(CheckpointError):
-            found.append(Milestone(**load_checkpoint(path)))
+        # A state without one of the fields is another version's.
+        with suppress(CheckpointError, KeyError):
+            state = load_checkpoint(path)
+            found.append(Milestone(**{name: state[name] for name in Milestone._fields}))
     return found

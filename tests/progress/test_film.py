@@ -57,6 +57,7 @@ def test_a_climb_is_filmed_from_the_policies_kept(key, tmp_path, capsys):
             "update": number,
             "agent_steps": 4096 * number,
             "frontiers": [frontier],
+            "segments": [[[0, 100, frontier - 240], [100, len(demo), frontier]]],
             "left": frontier,
             "policy": policy,
         }
