@@ -49,8 +49,8 @@ class WandbWriter:
                 mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
                 id=earlier[-1].name.rsplit("-", 1)[-1] if earlier else None,
                 resume="allow" if earlier else None,
-                # Its banner and its table of last values would break into the display of the training.
-                settings=wandb.Settings(silent=True),
+                # Its banner, and its hold of the terminal, would break into the display of the training.
+                settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.errors.Error as error:
             raise DemoCurriculumError(f"W&B refuses: {error}; WANDB_MODE=offline needs no account") from error
