@@ -155,7 +155,7 @@ def test_trackio_keeps_a_run_on_this_machine_and_goes_on_with_it(tmp_path, climb
     trackio = pytest.importorskip("trackio")
     from trackio.sqlite_storage import SQLiteStorage
 
-    assert trackio.TRACKIO_DIR == tmp_path / "trackio"
+    assert tmp_path / "trackio" == trackio.TRACKIO_DIR
     monkeypatch.setenv("TRACKIO_PROJECT", "test")
     updates = [record for record in climb if record["kind"] == "update"]
     for some in (updates[:2], updates[2:4]):
@@ -201,7 +201,7 @@ def test_training_writes_to_a_tool_what_is_in_its_log(tmp_path, request):
 
     demo = request.config.rootpath / "demos" / "montezuma-key.h5"
     run = tmp_path / "run"
-    options = "--envs 4 --steps 16 --agent-steps 128 --ranks 1 --log-to tensorboard".split()
+    options = ["--envs", "4", "--steps", "16", "--agent-steps", "128", "--ranks", "1", "--log-to", "tensorboard"]
     assert main(["train", str(demo), "--run-dir", str(run), *options]) == 1
     logged = [record for record in read_log(run / "progress.jsonl") if record["kind"] == "update"]
     frontiers = scalars_of(run / "tensorboard")["curriculum/frontier"]
