@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.writers import WriterName
 
 PICTURE = "climb.png"

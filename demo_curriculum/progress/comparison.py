@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.view import segments_of
 
 RESAMPLES = 2000

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record, Warn, write_atomically
+from demo_curriculum.progress.log import Warn, write_atomically
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import CONFIG, DEMO, EVALS, LOG, read_climb
 from demo_curriculum.progress.view import duration, headline, protocol
 from demo_curriculum.training.checkpoint import save_checkpoint

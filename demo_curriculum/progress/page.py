@@ -19,7 +19,7 @@ import numpy as np
 
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.progress.frames import Pictures
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.view import describe_remedy, headline, protocol, segments_of
 
 POINTS = 1500

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import run_record
 from demo_curriculum.progress.view import duration, headline, protocol, segments_of
 

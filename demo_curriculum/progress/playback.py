@@ -13,7 +13,8 @@ from rich.text import Text
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.progress.keys import Keys
-from demo_curriculum.progress.log import LogError, LogTail, Record
+from demo_curriculum.progress.log import LogError, LogTail
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import LOG, read_climb, run_record
 from demo_curriculum.progress.view import ClimbView, duration, headline, protocol
 

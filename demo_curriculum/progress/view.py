@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 
 UNKNOWN = "–"
 HEAT = (("·", "#7a3b8f"), ("░", "#3b6fb0"), ("▒", "#21918c"), ("▓", "#5ec962"), ("█", "#fde725"))
@@ -68,7 +68,8 @@ def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: 
     """
 
     def cell(step: float) -> int:
-        return min(int(step * width / demo["length"]), width - 1)
+        # The game's own reset may lie before the demo's first step.
+        return min(max(int(step * width / demo["length"]), 0), width - 1)
 
     cells = [("─", "dim")] * width
     for _, goal, frontier in segments:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.view import left_to_climb, segments_of
 
 WriterName = Literal["tensorboard", "wandb", "trackio"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.training.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
 from demo_curriculum.training.trainer import Trainer
 

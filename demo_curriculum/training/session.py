@@ -17,7 +17,8 @@ import torch
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_after
+from demo_curriculum.progress.log import ProgressLog, truncate_after
+from demo_curriculum.progress.schema import SCHEMA, Record
 from demo_curriculum.progress.writers import WriterName, Writers
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
@@ -283,7 +284,15 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
     )
     if report.update % BUCKETS_EVERY == 0:
         records += [
-            {"kind": "buckets", "update": report.update, "demo": index, **buckets._asdict()}
+            {
+                "kind": "buckets",
+                "update": report.update,
+                "demo": index,
+                "width": buckets.width,
+                # No picture shows more digits, and of a long demo these are most of the log.
+                "tie_rate": [None if rate is None else round(rate, 2) for rate in buckets.tie_rate],
+                "trials": [round(trials) for trials in buckets.trials],
+            }
             for index, buckets in enumerate(trainer.curriculum.buckets())
         ]
     return records
