@@ -60,14 +60,15 @@ def main(
 
     notes: list[list[str]] = [[] for _ in run_dirs]
 
-    def warner(told: list[str]) -> Callable[[str], None]:
+    def warner(folder: Path, told: list[str]) -> Callable[[str], None]:
         def warn(text: str) -> None:
-            told.append(text)
+            # A page that is passed on need not tell where the run was.
+            told.append(text.replace(f"{folder}/", f"{folder.resolve().name}/"))
             print(f"warning: {text}", file=sys.stderr)
 
         return warn
 
-    climbs = [read_climb(folder, warner(told)) for folder, told in zip(run_dirs, notes, strict=True)]
+    climbs = [read_climb(folder, warner(folder, told)) for folder, told in zip(run_dirs, notes, strict=True)]
     anything = terminal or any(wanted is not None for wanted in (png, html, film))
     if terminal or not anything:
         from demo_curriculum.progress.playback import play_climb
@@ -80,7 +81,7 @@ def main(
         shown = []
         drawn: dict[str, Pictures] = {}
         for folder, records, told in zip(run_dirs, climbs, notes, strict=True):
-            pictures = pictures_of_run(records[0]["demos"], folder, demo, THUMBNAILS, warner(told), drawn)
+            pictures = pictures_of_run(records[0]["demos"], folder, demo, THUMBNAILS, warner(folder, told), drawn)
             shown.append(Climb(folder.resolve().name, records, pictures, told))
         write_atomically(html, draw_page(shown).encode())
         print(f"wrote {html}")

@@ -231,7 +231,7 @@ def film_episode(
     described: dict[str, Any], simulator: Simulator, actions: Sequence[int], about: str, path: Path
 ) -> None:
     """Films one episode from the game's own reset, given all that was played in it."""
-    panel = Panel(described, f"{described['env_id']} from its own reset", ("the agent",))
+    panel = Panel(described, f"{described['env_id']} from its own reset", ("the agent",), bar=False)
     simulator.reset()
     score = 0.0
     with FilmWriter(path) as film:
@@ -240,7 +240,8 @@ def film_episode(
             last = frame == len(actions) - 1
             if frame % FRAMES_A_PICTURE and not last:
                 continue
-            caption = (f"{score:,.0f} points, {frame + 1:,} frames", GOOD if score >= described["score"] else INK)
+            told = f"{score:,.0f} points of the demo's {described['score']:,.0f}, frame {frame + 1:,}"
+            caption = (told, GOOD if score >= described["score"] else INK)
             picture = panel.draw([simulator.render()], about, [caption])
             for _ in range(1 + HELD * last):
                 film.add(picture)

@@ -92,7 +92,8 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
     every = [record for record in records if record["kind"] == "update"]
     updates = [every[i] for i in _spread(len(every), POINTS)]
     rewards = sorted(demo["rewards"], key=lambda reward: -abs(reward[1]))[:MARKED_REWARDS]
-    ending = next((record for record in reversed(records) if record["kind"] == "end"), None)
+    # A run that was gone on with has ends in between.
+    latest = next((record for record in reversed(records) if record["kind"] in ("end", "resume", "update")), None)
     return {
         "name": climb.name if len(run["demos"]) == 1 else f"{climb.name}, demo {index}",
         "headline": headline({**run, "demos": [demo]}),
@@ -102,6 +103,7 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
         "offset": demo["offset"],
         "target": demo["score"],
         "rewards": sorted(rewards),
+        "livesLost": demo.get("lives_lost", [])[:MARKED_REWARDS],
         "update": [record["update"] for record in updates],
         "steps": [record["agent_steps"] for record in updates],
         "seconds": [record["seconds"] for record in updates],
@@ -119,7 +121,7 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
             for record in records
             if record["kind"] == "eval"
         ],
-        "ended": ending["reason"] if ending else "",
+        "ended": latest["reason"] if latest is not None and latest["kind"] == "end" else "",
         "about": [
             ["run", {"started": run.get("started", ""), "rule": run["rule"], "seed": run["seed"]}],
             ["config", run.get("config", run["protocol"])],

@@ -2,9 +2,9 @@
 
 A record is a JSON object with a ``kind``. Kinds, and what each must hold:
 
-- ``run``, the first line: ``schema``, ``demos`` (each with env_id, length, offset, score, fingerprint and rewards as
-  [step, reward] pairs), ``protocol`` (sticky, frame_skip, observation, …), ``rule``, ``seed``, ``config``,
-  ``versions`` (git revision included), ``started`` (UTC).
+- ``run``, the first line: ``schema``, ``demos`` (each with env_id, length, offset, score, fingerprint, rewards as
+  [step, reward] pairs and, where known, lives_lost as steps), ``protocol`` (sticky, frame_skip, observation, …),
+  ``rule``, ``seed``, ``config``, ``versions`` (git revision included), ``started`` (UTC).
 - ``update``, one per update of the policy: ``update``, ``agent_steps``, ``frames``, ``seconds`` (trained so far),
   ``steps_per_second``; ``frontiers``, ``segments`` (a list of [begin, goal, frontier]), ``tie_rate``,
   ``reset_tie_rate`` and ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset;
@@ -66,6 +66,7 @@ _DEMO: Mapping[str, Check] = {
     "offset": _number,
     "score": _number,
     "rewards": _each(_each(_number, 2)),
+    "lives_lost": lambda value: value is None or _numbers(value),
 }
 KINDS: Mapping[str, Mapping[str, Check]] = {
     "run": {"demos": _each(_object), "protocol": _object, "rule": _text, "seed": _number},
@@ -121,11 +122,6 @@ def flaws(record: Record) -> list[str]:
     if record["kind"] == "move" and not _known_or_not(record.get("tie_rate")):
         flawed.append("tie_rate")
     if record["kind"] == "run" and "demos" not in flawed:
-        wrong = {
-            name
-            for demo in record["demos"]
-            for name, check in _DEMO.items()
-            if name not in demo or not check(demo[name])
-        }
+        wrong = {name for demo in record["demos"] for name, check in _DEMO.items() if not check(demo.get(name))}
         flawed += [f"{name} of a demo" for name in _DEMO if name in wrong]
     return flawed

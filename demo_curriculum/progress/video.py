@@ -24,7 +24,7 @@ FRAMES_A_PICTURE = FRAMES_A_SECOND // FPS
 SCREEN = (400, 316)
 """A television's 4 to 3, near enough, for Atari's 160 by 210."""
 MARGIN = 20
-HEAD, FOOT = 76, 108
+HEAD, FOOT, FOOT_WITHOUT_BAR = 76, 108, 40
 INK, QUIET, PAPER, TRACK = "#f2f3f5", "#9aa3b2", "#14171c", "#3a414d"
 ACCENT, REWARD, LOSS, GOOD = "#6db3e8", "#f0b93a", "#ff7a70", "#5fd38d"
 
@@ -85,12 +85,13 @@ class Panel:
         demo: an entry of a run record's ``demos``.
         heading: above everything.
         names: of the screens, from left to right.
+        bar: whether there is room for the demo as a bar.
 
     Raises:
         DemoCurriculumError: Pillow is not installed.
     """
 
-    def __init__(self, demo: dict[str, Any], heading: str, names: Sequence[str]) -> None:
+    def __init__(self, demo: dict[str, Any], heading: str, names: Sequence[str], *, bar: bool = True) -> None:
         try:
             from PIL import Image, ImageDraw, ImageFont
         except ImportError as error:
@@ -101,7 +102,7 @@ class Panel:
         self._heading = heading
         self._names = names
         self.width = MARGIN + len(names) * (SCREEN[0] + MARGIN)
-        self.height = HEAD + SCREEN[1] + FOOT
+        self.height = HEAD + SCREEN[1] + (FOOT if bar else FOOT_WITHOUT_BAR)
 
     def draw(
         self,
@@ -117,7 +118,7 @@ class Panel:
 
         Args:
             screens: RGB pictures of any size.
-            subheading: what is shown, at most some 90 characters.
+            subheading: what is shown; it has two lines, of some 50 characters for each screen.
             captions: text and colour under each screen.
             segments: [begin, goal, frontier] of each, for the demo as a bar; without any there is no bar.
             position: where along the demo the moment is, in demo steps.
@@ -125,8 +126,8 @@ class Panel:
         """
         picture = self._image.new("RGB", (self.width, self.height), PAPER)
         draw = self._draw_on(picture)
-        draw.text((MARGIN, 12), self._heading, INK, self._large)
-        draw.text((MARGIN, 42), subheading, QUIET, self._small)
+        draw.text((MARGIN, 8), self._heading, INK, self._large)
+        draw.text((MARGIN, 34), self._wrapped(draw, subheading), QUIET, self._small, spacing=3)
         for index, (screen, name, (caption, colour)) in enumerate(zip(screens, self._names, captions, strict=True)):
             left = MARGIN + index * (SCREEN[0] + MARGIN)
             shown: Image.Image = self._image.fromarray(screen).resize(SCREEN, self._image.Resampling.NEAREST)
@@ -138,6 +139,16 @@ class Panel:
             self._bar(draw, segments, position, note)
         return np.asarray(picture)
 
+    def _wrapped(self, draw: Any, text: str) -> str:
+        lines = [""]
+        for word in text.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            if draw.textlength(longer, self._small) <= self.width - 2 * MARGIN:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return "\n".join(lines)
+
     def _bar(self, draw: Any, segments: Sequence[Sequence[int]], position: int, note: str) -> None:
         top, right = HEAD + SCREEN[1] + 52, self.width - MARGIN
         length = self._demo["length"]
@@ -148,6 +159,8 @@ class Panel:
         draw.rectangle((MARGIN, top, right, top + 8), TRACK)
         for _, goal, frontier in segments:
             draw.rectangle((x(frontier), top, x(goal), top + 8), ACCENT)
+        for step in self._demo.get("lives_lost", ()):
+            draw.text((x(step), top + 4), "×", LOSS, self._small, anchor="mm")
         for step, reward in self._demo["rewards"]:
             centre = x(step)
             draw.ellipse((centre - 5, top - 1, centre + 5, top + 9), REWARD if reward > 0 else LOSS, PAPER)

@@ -60,7 +60,8 @@ def describe_remedy(record: Mapping[str, Any]) -> str:
 
 
 def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: int) -> Text:
-    """The demo from its beginning to its end, ``width`` characters: rewards, frontiers, what lies behind each.
+    """The demo from its beginning to its end, ``width`` characters: rewards, lives lost, frontiers, what lies
+    behind each.
 
     Args:
         demo: an entry of the run record's ``demos``.
@@ -76,6 +77,8 @@ def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: 
         cells[cell(frontier) : cell(goal) + 1] = [("━", "green")] * (cell(goal) + 1 - cell(frontier))
     for begin, _, frontier in segments:
         cells[cell(begin) : cell(frontier)] = [("─", "dim")] * (cell(frontier) - cell(begin))
+    for step in demo.get("lives_lost", ()):
+        cells[cell(step)] = ("✗", "red")
     for step, reward in demo["rewards"]:
         cells[cell(step)] = ("●", "yellow" if reward > 0 else "red")
     for _, _, frontier in segments:
@@ -169,11 +172,11 @@ class ClimbView:
         if self.latest is None:
             return "no update yet"
         update, demos = self.latest, self.run["demos"]
-        frontiers = ", ".join(_position(*each) for each in zip(demos, update["segments"], strict=True))
+        positions = ", ".join(_position(*each) for each in zip(demos, update["segments"], strict=True))
         ties, from_reset = (", ".join(map(percent, update[name])) for name in ("tie_rate", "reset_tie_rate"))
         return (
             f"{duration(update['seconds'])}  {update['agent_steps']:,} agent steps  "
-            f"{update['steps_per_second']:,.0f}/s  frontier {frontiers}  ties {ties}  from reset {from_reset}  "
+            f"{update['steps_per_second']:,.0f}/s  {positions}  ties {ties}  from reset {from_reset}  "
             f"score {_number(update['score'])}  ETA {duration(self.eta)}"
         )
 
@@ -196,16 +199,16 @@ class ClimbView:
         yield from self._events
 
     def _figures(self) -> Table:
-        table = Table.grid(padding=(0, 3))
+        table = Table.grid(padding=(0, 2))
         if self.latest is None:
             table.add_row("the first update is under way")
             return table
         update = self.latest
         for index, demo in enumerate(self.run["demos"]):
             table.add_row(
-                f"frontier {_position(demo, update['segments'][index])}",
+                _position(demo, update["segments"][index]),
                 f"ties there {percent(update['tie_rate'][index])}",
-                f"ties from the reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
+                f"from reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
                 f"score {_number(update['score'])}" if index == 0 else "",
             )
         table.add_row(
@@ -230,7 +233,6 @@ def _number(value: float | None) -> str:
 
 
 def _position(demo: Mapping[str, Any], segments: Sequence[Sequence[int]]) -> str:
-    position = f"{segments[-1][2]:,} of {demo['length']:,}"
-    return (
-        position if len(segments) == 1 else f"{position} ({left_to_climb(segments):,} left in {len(segments)} segments)"
-    )
+    if len(segments) == 1:
+        return f"frontier {segments[0][2]:,} of {demo['length']:,}"
+    return f"{left_to_climb(segments):,} of {demo['length']:,} left, {len(segments)} segments"

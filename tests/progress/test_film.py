@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,16 @@ def test_a_climb_is_filmed_from_the_policies_kept(key, tmp_path, capsys):
     assert np.abs(agent - demonstrator).mean() < 3
     assert np.abs(shown[-1].astype(int) - shown[-20]).mean() < 1
     assert [path.name for path in tmp_path.glob("*.tmp")] == []
+
+
+def test_a_run_knows_where_its_demo_lost_a_life(key):
+    demo = read_demos(key)[0]
+    assert describe([demo], TrainConfig()).demos[0]["lives_lost"] == []
+    lives = demo.lives.copy()
+    lives[100:] -= 1
+    lives[150:] += 1
+    # Action 99 lost it; the one gained later is no loss.
+    assert describe([dataclasses.replace(demo, lives=lives)], TrainConfig()).demos[0]["lives_lost"] == [99]
 
 
 def test_begins_exactly_where_the_demo_was(key):

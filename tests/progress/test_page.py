@@ -197,6 +197,7 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     for update in updates[:-1]:
         update["segments"] = [[[0, 200, 90], [200, 380, max(update["frontiers"][0], 200)]]]
     updates[-1]["segments"] = [[[0, 380, 0]]]
+    climb[0]["demos"][0]["lives_lost"] = [190]
     merge = {"kind": "move", "update": 60, "agent_steps": 60 * 4096, "demo": 0, "before": 200, "after": 0}
     climb.append({**merge, "reason": "merge", "tie_rate": 0.4, "trials": 64, "goal": 380})
     evaluated = {"kind": "eval", "update": 60, "agent_steps": 60 * 4096, "episodes": 9, "mean": 300.0, "ties": 0.5}
@@ -211,6 +212,8 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     assert text(browser, "dd", 0).startswith("230\nof 380 steps, in 2 segments, 39 %")
     shown = [figure.text for figure in browser.find_elements("css selector", "#screens figcaption")]
     assert shown == ["step 90, 90 left", "step 340, 140 left"]
+    (cross,) = browser.find_elements("css selector", "#bar text")
+    assert cross.get_attribute("x") == "50%"
     sources = [image.get_attribute("src") for image in browser.find_elements("css selector", "#screens img")]
     assert sources == [swatches[1], swatches[4]]
     marks = browser.find_elements("css selector", "#bar .mark")

@@ -108,6 +108,11 @@
       dot.append(title);
       bar.append(dot);
     }
+    for (const step of track.livesLost) {
+      const cross = shape("text", { x: `${100 * share(step)}%`, y: "50%", "text-anchor": "middle", "dominant-baseline": "central", fill: colour("bad") });
+      cross.textContent = "✗";
+      bar.append(cross);
+    }
     for (const one of segments) {
       const x = `${100 * share(one.frontier)}%`;
       bar.append(shape("line", { x1: x, x2: x, y1: "0", y2: "100%", stroke: colour("ink"), "stroke-width": 3, class: "mark" }));
@@ -169,7 +174,7 @@
       const gathered = track.rewards.reduce((sum, [step, reward]) => (step < one.frontier ? sum + reward : sum), 0);
       screens.children[i].classList.toggle("done", all.length > 1 && one.frontier <= one.begin);
       caption.textContent = all.length > 1
-        ? `step ${number(one.frontier)}, ${one.frontier > one.begin ? `${number(one.frontier - one.begin)} left` : "done"}`
+        ? `step ${number(one.frontier)}, ${one.frontier > one.begin ? `${number(one.frontier - one.begin)} left` : "done ✓"}`
         : begun ? "The beginning: the agent plays all of the demo's game"
         : `Demo step ${number(one.frontier)}: from here on the agent plays, ${number(track.target - gathered)} points to go`;
     });
