@@ -110,5 +110,6 @@ class TrackioWriter:
         self._run.log({tag: self._trackio.Video(str(path))}, step=agent_steps)
 
     def close(self) -> None:
+        # Not the run's own method: trackio would finish it once more as the process ends.
         with redirect_stdout(sys.stderr):
-            self._run.finish()
+            self._trackio.finish()

@@ -287,7 +287,7 @@
     for (const [axisNumber, weight, title] of ROWS) {
       const bottom = top - (usable * weight) / weights;
       layout[axisNumber > 1 ? `yaxis${axisNumber}` : "yaxis"] = { domain: [Math.max(bottom / scale, 0), Math.min(top / scale, 1)], gridcolor: colour("line"), zeroline: false, automargin: !narrow };
-      annotations.push({ text: `<b>${title}</b>`, xref: "paper", yref: "paper", x: 0, y: top / scale, xanchor: "left",
+      annotations.push({ text: `<b>${title}</b>`, xref: "paper", yref: "paper", x: 0, y: top / scale, xanchor: "left", align: "left",
         yanchor: "bottom", showarrow: false, yshift: 3 });
       top = bottom - gap;
     }
