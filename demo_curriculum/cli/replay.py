@@ -99,14 +99,16 @@ def _film(run_dir: Path, records: list[Record], demo: Path | None, path: Path, l
     from demo_curriculum.cli.bars import step_bar
     from demo_curriculum.progress.film import film_climb
     from demo_curriculum.progress.frames import demos_of_run
+    from demo_curriculum.progress.view import segments_of
     from demo_curriculum.progress.writers import Writers
 
     demos = demos_of_run(records[0]["demos"], run_dir, demo)
     if demos is None:
         raise DemoCurriculumError(f"{run_dir} has no copy of its demo; give the file it was trained on with --demo")
+    updates = [record for record in records if record["kind"] == "update"]
     # Opened first: a tool that is not installed says so before the work.
     with Writers(log_to, run_dir, records[0]) as writers:
         with step_bar("filming") as done:
-            scenes = film_climb(run_dir, demos, path, done)
-        writers.film(path, max(record["agent_steps"] for record in records if record["kind"] == "update"))
+            scenes = film_climb(run_dir, demos, path, segments_of(updates[-1], records[0]["demos"])[0], done)
+        writers.film(path, updates[-1]["agent_steps"])
     print(f"wrote {path}: {scenes} scenes")

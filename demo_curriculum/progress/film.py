@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
@@ -15,6 +16,7 @@ from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.simulators.protocol import Simulator
+from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.run import Run, build_policy, simulator_for, stack_for
@@ -59,6 +61,17 @@ class ActionLog:
         return getattr(self.simulator, name)
 
 
+class Shot(NamedTuple):
+    """What is to be filmed: the policy's weights after ``update``, where the climb stood then, and a start."""
+
+    policy: Mapping[str, Tensor]
+    update: int
+    agent_steps: int
+    segments: Sequence[Sequence[int]]
+    start: Start
+    whence: str
+
+
 class Scene(NamedTuple):
     """One episode from a start: the actions that were played from there, how it ended, which attempt of how many."""
 
@@ -71,14 +84,22 @@ class Scene(NamedTuple):
 
 
 def film_climb(
-    run_dir: Path, demos: Sequence[Demo], path: Path, on_scene: Callable[[int, int], None] | None = None
+    run_dir: Path,
+    demos: Sequence[Demo],
+    path: Path,
+    segments: Sequence[Sequence[int]],
+    on_scene: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Films the climb through a run's first demo into ``path``, one scene for each policy kept; returns the scenes.
+    """Films the climb through a run's first demo into ``path``; returns the number of scenes.
+
+    One scene for each policy kept, from the frontier that it came to, and at last the newest one, where there is a
+    newer one, from the demo's beginning.
 
     Each policy plays, as in training, until it ties; the first of ``ATTEMPTS`` episodes that does is shown, or else
     the one with the highest score, and the film says so.
 
     Args:
+        segments: [begin, goal, frontier] of each, as they are now.
         on_scene: called with the scenes done and all there are.
 
     Raises:
@@ -95,20 +116,39 @@ def film_climb(
     panel = Panel(
         described, f"{run.env_id}: the climb back through one demonstration", ("the agent", "the demonstrator")
     )
+    shots = [*_along_the_climb(milestones), *_from_the_beginning(run_dir, milestones[-1].update, segments, len(demo))]
     with FilmWriter(path) as film:
-        for number, milestone in enumerate(milestones):
-            segments = milestone.segments[0]
-            moved = _farthest_moved(milestones[number - 1].segments[0] if number else [], segments)
-            scene = _play(run, demo, milestone, Start(0, segments[moved][2], segments[moved][1]))
-            about = (
-                f"after {milestone.agent_steps:,} agent steps, from the frontier at demo step {scene.start.step:,}"
-                + (f" (segment {moved + 1} of {len(segments)})" if len(segments) > 1 else "")
-                + f"; {_chosen(scene)}"
-            )
-            _film_scene(film, panel, run, demo, segments, scene, about)
+        for number, shot in enumerate(shots, 1):
+            scene = _play(run, demo, shot)
+            about = f"after {shot.agent_steps:,} agent steps, {shot.whence}; {_chosen(scene)}"
+            _film_scene(film, panel, run, demo, shot.segments, scene, about)
             if on_scene is not None:
-                on_scene(number + 1, len(milestones))
-    return len(milestones)
+                on_scene(number, len(shots))
+    return len(shots)
+
+
+def _along_the_climb(milestones: Sequence[Milestone]) -> Iterator[Shot]:
+    before: Sequence[Sequence[int]] = []
+    for milestone in milestones:
+        segments = milestone.segments[0]
+        moved = _farthest_moved(before, segments)
+        _, goal, frontier = segments[moved]
+        whence = f"from the frontier at demo step {frontier:,}"
+        if len(segments) > 1:
+            whence += f" (segment {moved + 1} of {len(segments)})"
+        yield Shot(
+            milestone.policy, milestone.update, milestone.agent_steps, segments, Start(0, frontier, goal), whence
+        )
+        before = segments
+
+
+def _from_the_beginning(run_dir: Path, after: int, segments: Sequence[Sequence[int]], length: int) -> Iterator[Shot]:
+    """The newest policy, where it is newer than update ``after``."""
+    newest = load_latest(run_dir / "checkpoints", lambda text: None)
+    if newest is not None and newest["trainer"]["update"] > after:
+        state, start = newest["trainer"], Start(0, 0, length)
+        whence = "from the demo's beginning"
+        yield Shot(state["policy"], state["update"], state["agent_steps"], segments, start, whence)
 
 
 def _farthest_moved(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> int:
@@ -123,11 +163,11 @@ def _chosen(scene: Scene) -> str:
     return f"the best of {scene.attempts} attempts"
 
 
-def _play(run: Run, demo: Demo, milestone: Milestone, start: Start) -> Scene:
+def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
     config = run.config
     log = ActionLog(simulator_for(run.demos[0], config))
     policy = build_policy(run, log.simulator)
-    policy.load_state_dict(milestone.policy)
+    policy.load_state_dict(shot.policy)
     env = DemoStart(
         SimulatorEnv(
             log,
@@ -136,15 +176,15 @@ def _play(run: Run, demo: Demo, milestone: Milestone, start: Start) -> Scene:
             stack=stack_for(log.simulator, config),
         ),
         [demo],
-        lambda rng: start,
+        lambda rng: shot.start,
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
     )
     scenes = []
-    generator = torch.Generator().manual_seed(milestone.update)
+    generator = torch.Generator().manual_seed(shot.update)
     for attempt in range(1, ATTEMPTS + 1):
-        scene = _episode(env, policy, log, generator, attempt, seed=milestone.update if attempt == 1 else None)
+        scene = _episode(env, policy, log, generator, attempt, seed=shot.update if attempt == 1 else None)
         scenes.append(scene)
         if scene.tied:
             return scene

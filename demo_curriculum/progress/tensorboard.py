@@ -62,7 +62,8 @@ class TensorBoardWriter:
 
         height, animation = _animated(path)
         image = Summary.Image(height=height, width=ANIMATION_WIDTH, colorspace=3, encoded_image_string=animation)
-        self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), agent_steps)
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self._writer.file_writer.add_summary(summary, agent_steps)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         self._writer.close()

@@ -112,4 +112,4 @@ class TrackioWriter:
     def close(self) -> None:
         # Not the run's own method: trackio would finish it once more as the process ends.
         with redirect_stdout(sys.stderr):
-            self._trackio.finish()
+            self._trackio.finish()  # type: ignore[no-untyped-call]

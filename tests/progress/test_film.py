@@ -66,6 +66,13 @@ def test_a_climb_is_filmed_from_the_policies_kept(key, tmp_path, capsys):
         save_checkpoint(tmp_path / MILESTONES, number, state, kept=None)
     assert main(["replay", str(tmp_path), "--film", str(film)]) == 0
     assert "2 scenes" in capsys.readouterr().out
+    # The newest policy is a third scene, from the demo's beginning.
+    trained = {"policy": policy, "update": 9, "agent_steps": 4096 * 9}
+    save_checkpoint(tmp_path / "checkpoints", 9, {"trainer": trained, "seconds": 0.0})
+    longer = tmp_path / "longer.mp4"
+    assert main(["replay", str(tmp_path), "--film", str(longer)]) == 0
+    assert "3 scenes" in capsys.readouterr().out
+    assert len(frames(longer)) > len(frames(film)) + 24
     shown = frames(film)
     # Each scene stands still at its end, and both begin with agent and demonstrator in the same place.
     assert shown[0].shape == (500, 860, 3) and len(shown) > 2 * 24

@@ -149,7 +149,9 @@ def test_wandb_keeps_a_run_in_its_directory_and_goes_on_with_it(tmp_path, climb,
     assert sum(starts[0]) == sum(climb[2]["trials"]) > 0
 
 
-def test_trackio_keeps_a_run_on_this_machine_and_goes_on_with_it(tmp_path, climb, film, no_network, monkeypatch, capsys):
+def test_trackio_keeps_a_run_on_this_machine_and_goes_on_with_it(
+    tmp_path, climb, film, no_network, monkeypatch, capsys
+):
     # Read when trackio is imported, here for the first time.
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio")
