@@ -79,8 +79,11 @@ def _animated(path: Path) -> tuple[int, bytes]:
         rate = float(stream.average_rate or 1)
         stride = max(round(rate / MOST_PICTURES_A_SECOND), -(-stream.frames // PICTURES), 1)
         height = round(stream.height * ANIMATION_WIDTH / stream.width)
+        # The usual palette, by median cut, loses what is small: the player.
         pictures = [
-            Image.fromarray(np.asarray(frame.to_ndarray(format="rgb24"))).resize((ANIMATION_WIDTH, height))
+            Image.fromarray(np.asarray(frame.to_ndarray(format="rgb24")))
+            .resize((ANIMATION_WIDTH, height))
+            .quantize(method=Image.Quantize.MAXCOVERAGE)
             for number, frame in enumerate(film.decode(stream))
             if number % stride == 0
         ]

@@ -37,16 +37,16 @@ class WandbWriter:
             import wandb
         except ImportError as error:
             raise DemoCurriculumError("W&B needs wandb: pip install 'demo-curriculum[wandb]'") from error
-        self._wandb = wandb
+        self._wandb: Any = wandb
         # W&B names its folders ….-run-<time>-<id>.
         earlier = sorted((run_dir / "wandb").glob("*run-*-*"))
         try:
-            self._run = wandb.init(
+            self._run = self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
                 name=run_dir.name,
                 dir=run_dir,
                 config=dict(config),
-                mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+                mode=os.environ.get("WANDB_MODE", "offline"),
                 id=earlier[-1].name.rsplit("-", 1)[-1] if earlier else None,
                 resume="allow" if earlier else None,
                 # Its banner, and its hold of the terminal, would break into the display of the training.
@@ -86,10 +86,10 @@ class TrackioWriter:
             import trackio
         except ImportError as error:
             raise DemoCurriculumError("trackio is not installed: pip install 'demo-curriculum[trackio]'") from error
-        self._trackio = trackio
+        self._trackio: Any = trackio
         # Standard output is for results.
         with redirect_stdout(sys.stderr):
-            self._run = trackio.init(
+            self._run = self._trackio.init(
                 project=os.environ.get("TRACKIO_PROJECT", PROJECT),
                 name=run_dir.name,
                 config=dict(config),
@@ -112,4 +112,4 @@ class TrackioWriter:
     def close(self) -> None:
         # Not the run's own method: trackio would finish it once more as the process ends.
         with redirect_stdout(sys.stderr):
-            self._trackio.finish()  # type: ignore[no-untyped-call]
+            self._trackio.finish()
