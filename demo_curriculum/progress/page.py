@@ -162,14 +162,14 @@ def _heat(records: Sequence[Record], updates: Sequence[Record], index: int) -> d
 
 
 def _events(records: Sequence[Record], updates: Sequence[Record], index: int) -> list[dict[str, Any]]:
-    """What the page lists: retreats, segments joined, remedies, interruptions; of very many moves an even choice."""
+    """What the page lists: retreats, segments joined, remedies, best episodes, interruptions; of very many moves an even choice."""
     moves = [
         record
         for record in records
         if record["kind"] == "move" and record["demo"] == index and record["reason"] != "advance"
     ]
     shown = [moves[i] for i in _spread(len(moves), LISTED_EVENTS)]
-    shown += [record for record in records if record["kind"] in ("remedy", "resume", "end")]
+    shown += [record for record in records if record["kind"] in ("remedy", "best", "resume", "end")]
     times = _times(updates)
     found = []
     for record in sorted(shown, key=lambda record: record["update"]):
@@ -178,6 +178,8 @@ def _events(records: Sequence[Record], updates: Sequence[Record], index: int) ->
             text = f"{record['reason']} {record['before']:,} → {record['after']:,}"
         elif record["kind"] == "remedy":
             text = describe_remedy(record)
+        elif record["kind"] == "best":
+            text = f"best episode from the reset so far: {record['score']:,g} points in {record['steps']:,} steps"
         else:
             text = f"{record['kind']}: {record['reason']}"
         kind = record["reason"] if record["kind"] == "move" else record["kind"]

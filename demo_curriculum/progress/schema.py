@@ -16,6 +16,8 @@ A record is a JSON object with a ``kind``. Kinds, and what each must hold:
 - ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
   (updates without progress).
 - ``checkpoint`` kept for good: ``update``, ``agent_steps``, ``frontiers``; ``segments`` and ``left``.
+- ``best`` episode from the game's own reset so far, kept in ``best.h5``: ``update``, ``agent_steps``, ``score``,
+  ``steps`` (demo steps).
 - ``end`` and ``resume``: ``update``, ``reason``.
 - ``eval``, in a log of its own beside this one (``evals.jsonl``), for each has one writer: ``update``, ``agent_steps``,
   ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``.
@@ -94,6 +96,7 @@ KINDS: Mapping[str, Mapping[str, Check]] = {
     "buckets": {"update": _number, "demo": _number, "width": _number, "tie_rate": _known_or_nots},
     "remedy": {"update": _number},
     "checkpoint": {"update": _number, "agent_steps": _number, "frontiers": _numbers},
+    "best": {"update": _number, "agent_steps": _number, "score": _number, "steps": _number},
     "eval": {
         "update": _number,
         "agent_steps": _number,

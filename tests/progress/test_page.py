@@ -199,6 +199,7 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     updates[-1]["segments"] = [[[0, 380, 0]]]
     climb[0]["demos"][0]["lives_lost"] = [190]
     merge = {"kind": "move", "update": 60, "agent_steps": 60 * 4096, "demo": 0, "before": 200, "after": 0}
+    climb.append({"kind": "best", "update": 50, "agent_steps": 50 * 4096, "score": 1400.0, "steps": 380})
     climb.append({**merge, "reason": "merge", "tie_rate": 0.4, "trials": 64, "goal": 380})
     evaluated = {"kind": "eval", "update": 60, "agent_steps": 60 * 4096, "episodes": 9, "mean": 300.0, "ties": 0.5}
     climb += [{**evaluated, "protocol": "sticky"}, {**evaluated, "protocol": "of tomorrow"}]
@@ -225,7 +226,8 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     symbols = [marker["symbol"] for _, _, marker in charts if marker and isinstance(marker.get("symbol"), list)]
     assert symbols == [["circle", "star"]]
     browser.find_element("tag name", "summary").click()
-    assert "merge 200 → 0" in browser.find_element("id", "events").text
+    events = browser.find_element("id", "events").text
+    assert "merge 200 → 0" in events and "so far: 1,400 points in 380 steps" in events
     assert browser.get_log("browser") == []
 
 

@@ -425,7 +425,7 @@
     at("stage").classList.toggle("blind", !known);
     fillStrip();
     at("happened").hidden = !track.events.length;
-    at("happened").firstElementChild.textContent = `Retreats, joined segments, remedies and interruptions (${track.events.length})`;
+    at("happened").firstElementChild.textContent = `Retreats, joined segments, remedies, best episodes, interruptions (${track.events.length})`;
     at("events").replaceChildren(...track.events.map((event) => {
       const entry = element("li");
       const button = element("button", `${clock(event.seconds)}  ${event.text}`, event.kind);
