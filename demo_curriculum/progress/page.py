@@ -162,7 +162,7 @@ def _heat(records: Sequence[Record], updates: Sequence[Record], index: int) -> d
 
 
 def _events(records: Sequence[Record], updates: Sequence[Record], index: int) -> list[dict[str, Any]]:
-    """What the page lists: retreats, segments joined, remedies, best episodes, interruptions; of very many moves an even choice."""
+    """What the page lists: retreats, joined segments, remedies, best episodes, interruptions; of many moves some."""
     moves = [
         record
         for record in records
