@@ -12,6 +12,7 @@ import tyro
 
 from demo_curriculum.cli.durations import seconds_of
 from demo_curriculum.errors import UsageError
+from demo_curriculum.progress.writers import WriterName
 from demo_curriculum.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Task:
     limits: Limits
     checkpoint_every: float
     keep_checkpoints: int
-    tensorboard: bool
+    log_to: tuple[WriterName, ...]
     workers: int
     device: DeviceName
 
@@ -62,7 +63,7 @@ class Task:
                 device=self.device,
                 checkpoint_every=self.checkpoint_every,
                 keep_checkpoints=self.keep_checkpoints,
-                tensorboard=self.tensorboard,
+                log_to=self.log_to,
             )
         ranks.close()
         return reason
@@ -81,7 +82,7 @@ def main(
     agent_steps: int | None = None,
     checkpoint_every: str = "60s",
     keep_checkpoints: int = 20,
-    tensorboard: bool = False,
+    log_to: tuple[WriterName, ...] = (),
 ) -> int:
     """Train a policy from the demos in a file; a run directory that holds a run is gone on with.
 
@@ -104,7 +105,8 @@ def main(
         agent_steps: stop after so many agent steps, counted over the whole run.
         checkpoint_every: time between checkpoints.
         keep_checkpoints: policies kept for good along the climb, for films of it; spaced by frontier.
-        tensorboard: also write TensorBoard events into the run directory.
+        log_to: tools that get the progress too: tensorboard and wandb, whose files go into the run directory, and
+            trackio. Nothing is sent anywhere unless WANDB_MODE=online or TRACKIO_SPACE_ID say so.
     """
     limit = seconds_of(time_limit) if time_limit is not None else None
     every = seconds_of(checkpoint_every)
@@ -128,7 +130,7 @@ def main(
         Limits(until_frontier, limit, agent_steps),
         every,
         keep_checkpoints,
-        tensorboard,
+        log_to,
         workers,
         device,
     )

@@ -8,6 +8,7 @@ has a figure where more than three quarters of its seeds came there, and is told
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
+from demo_curriculum.progress.view import segments_of
 
 RESAMPLES = 2000
 RESET = "the beginning"
@@ -29,8 +31,9 @@ class Group:
 
     Attributes:
         name: of the run directories.
-        label: what distinguishes the group's config from the first one's.
-        steps: f64 (seeds, goals), agent steps at which the frontier had come to each goal; infinite where it never did.
+        label: the settings in which the groups differ; empty where there is one group.
+        steps: f64 (seeds, goals), agent steps after which all of the demo from each goal on was trained; infinite where
+            it never was.
     """
 
     name: str
@@ -92,11 +95,15 @@ def compare_runs(runs: Sequence[tuple[str, Sequence[Record]]]) -> Comparison:
     grouped: dict[str, list[tuple[str, Sequence[Record]]]] = {}
     for name, records in runs:
         grouped.setdefault(json.dumps(_settings(records[0]), sort_keys=True), []).append((name, records))
-    base = _settings(runs[0][1][0])
+    settings = [_settings(members[0][1][0]) for members in grouped.values()]
+    differing = [
+        key
+        for key in dict.fromkeys(itertools.chain(*settings))
+        if any(s.get(key) != settings[0].get(key) for s in settings)
+    ]
     groups = []
-    for members in grouped.values():
-        settings = _settings(members[0][1][0])
-        differs = [f"{key} {value}" for key, value in settings.items() if base.get(key) != value]
+    for members, mine in zip(grouped.values(), settings, strict=True):
+        differs = [f"{key} {mine[key]}" for key in differing if key in mine]
         steps = np.array([[reached(records, step) for _, step in goals] for _, records in members])
         groups.append(Group(", ".join(name for name, _ in members), ", ".join(differs), steps))
     return Comparison(goals, groups)
@@ -108,10 +115,16 @@ def _settings(run: Record) -> dict[str, Any]:
 
 
 def reached(records: Sequence[Record], step: int) -> float:
-    """Agent steps when the frontier first was at ``step`` or earlier."""
-    moves = (r["agent_steps"] for r in records if r["kind"] == "move" and r["demo"] == 0 and r["after"] <= step)
-    updates = (r["agent_steps"] for r in records if r["kind"] == "update" and r["frontiers"][0] <= step)
-    return float(min(min(moves, default=np.inf), min(updates, default=np.inf)))
+    """Agent steps when first all of the demo from ``step`` on was trained, in however many segments."""
+    return min(
+        (float(record["agent_steps"]) for record in records if _climbed(records[0], record, step)), default=np.inf
+    )
+
+
+def _climbed(run: Record, record: Record, step: int) -> bool:
+    return record["kind"] == "update" and all(
+        frontier <= max(begin, step) for begin, _, frontier in segments_of(record, run["demos"])[0]
+    )
 
 
 def figures(steps: NDArray[np.float64], rng: np.random.Generator) -> dict[str, Any]:
@@ -150,23 +163,31 @@ def draw_comparison(comparison: Comparison) -> bytes:
         x = np.arange(len(goals)) + 0.12 * (index - (len(document["groups"]) - 1) / 2)
         known = [(at, entry) for at, entry in zip(x, group["goals"], strict=True) if entry["iqm"] is not None]
         middle = [entry["iqm"] for _, entry in known]
-        # An endless upper end has no bar; the open marker's label says how many came there.
+        # An endless upper end has no bar; the share below says how many came there.
         bars = [
             [entry["iqm"] - entry["low"] for _, entry in known],
             [(entry["high"] or entry["iqm"]) - entry["iqm"] for _, entry in known],
         ]
         name = group["label"] or group["name"]
         label = f"{name} ({group['seeds']} {'seed' if group['seeds'] == 1 else 'seeds'})"
-        axes.errorbar([at for at, _ in known], middle, bars, marker="o", capsize=3, label=label)
+        drawn = axes.errorbar([at for at, _ in known], middle, bars, marker="o", capsize=3, label=label)
         for at, entry in zip(x, group["goals"], strict=True):
             if entry["reached"] < group["seeds"]:
-                axes.annotate(f"{entry['reached']}/{group['seeds']}", (at, 0), ha="center", va="bottom", fontsize=8)
+                axes.annotate(
+                    f"{entry['reached']} of {group['seeds']}",
+                    (at, 0.01 + 0.035 * index),
+                    xycoords=("data", "axes fraction"),
+                    ha="center",
+                    fontsize=8,
+                    color=drawn.lines[0].get_color(),
+                )
     axes.set_xticks(range(len(goals)), [f"{goal['name']}\nstep {goal['step']:,}" for goal in goals])
     axes.set_ylim(bottom=0)
+    axes.set_xlim(-0.5, len(goals) - 0.5)
     axes.set_ylabel("agent steps (IQM, 95 % interval)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_title("Agent steps until training starts before each reward of the demo", loc="left", fontsize=11)
-    axes.legend(fontsize=8)
+    axes.set_title("Agent steps until the whole rest is trained from before each reward", loc="left", fontsize=11)
+    figure.legend(fontsize=8, loc="outside lower left")
     axes.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
@@ -202,9 +223,13 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def describe(entry: dict[str, Any], seeds: int) -> str:
-    """``123,456 (98,000–150,000), 3 of 3``"""
+    """``123,456 (98,000–150,000), 3 of 3``; of a single seed ``123,456`` or ``never``."""
 
     def shown(value: float | None) -> str:
         return "∞" if value is None else f"{value:,.0f}"
 
+    if not entry["reached"]:
+        return "never" if seeds == 1 else f"never, 0 of {seeds}"
+    if seeds == 1:
+        return shown(entry["iqm"])
     return f"{shown(entry['iqm'])} ({shown(entry['low'])}–{shown(entry['high'])}), {entry['reached']} of {seeds}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +14,10 @@ from torch import Tensor
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.video import FRAMES_A_PICTURE, GOOD, INK, LOSS, FilmWriter, Panel
+from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.simulators.protocol import Simulator
+from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.run import Run, build_policy, simulator_for, stack_for
@@ -24,6 +25,7 @@ from demo_curriculum.training.warmup import WarmUp
 
 ATTEMPTS = 20
 SECONDS_A_SCENE = 12
+"""Longer episodes are shown faster."""
 HELD = 24
 """Pictures for which the end of a scene stands still."""
 ENDINGS = {
@@ -61,10 +63,21 @@ class ActionLog:
         return getattr(self.simulator, name)
 
 
+class Shot(NamedTuple):
+    """What is to be filmed: the policy's weights after ``update``, where the climb stood then, and a start."""
+
+    policy: Mapping[str, Tensor]
+    update: int
+    agent_steps: int
+    segments: Sequence[Sequence[int]]
+    start: Start
+    whence: str
+
+
 class Scene(NamedTuple):
     """One episode from a start: the actions that were played from there, how it ended, which attempt of how many."""
 
-    start: int
+    start: Start
     actions: list[int]
     score: float
     tied: bool
@@ -73,14 +86,22 @@ class Scene(NamedTuple):
 
 
 def film_climb(
-    run_dir: Path, demos: Sequence[Demo], path: Path, on_scene: Callable[[int, int], None] | None = None
+    run_dir: Path,
+    demos: Sequence[Demo],
+    path: Path,
+    segments: Sequence[Sequence[int]],
+    on_scene: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Films the climb through a run's first demo into ``path``, one scene for each policy kept; returns the scenes.
+    """Films the climb through a run's first demo into ``path``; returns the number of scenes.
+
+    One scene for each policy kept, from the frontier that it came to, and at last the newest one, where there is a
+    newer one, from the demo's beginning.
 
     Each policy plays, as in training, until it ties; the first of ``ATTEMPTS`` episodes that does is shown, or else
     the one with the highest score, and the film says so.
 
     Args:
+        segments: [begin, goal, frontier] of each, as they are now.
         on_scene: called with the scenes done and all there are.
 
     Raises:
@@ -97,14 +118,45 @@ def film_climb(
     panel = Panel(
         described, f"{run.env_id}: the climb back through one demonstration", ("the agent", "the demonstrator")
     )
+    shots = [*_along_the_climb(milestones), *_from_the_beginning(run_dir, milestones[-1].update, segments, len(demo))]
     with FilmWriter(path) as film:
-        for number, milestone in enumerate(milestones):
-            scene = _play(run, demo, milestone)
-            about = f"frontier {milestone.frontiers[0]:,} after {milestone.agent_steps:,} agent steps; {_chosen(scene)}"
-            _film_scene(film, panel, run, demo, scene, about)
+        for number, shot in enumerate(shots, 1):
+            scene = _play(run, demo, shot)
+            about = f"after {shot.agent_steps:,} agent steps, {shot.whence}; {_chosen(scene)}"
+            _film_scene(film, panel, run, demo, shot.segments, scene, about)
             if on_scene is not None:
-                on_scene(number + 1, len(milestones))
-    return len(milestones)
+                on_scene(number, len(shots))
+    return len(shots)
+
+
+def _along_the_climb(milestones: Sequence[Milestone]) -> Iterator[Shot]:
+    before: Sequence[Sequence[int]] = []
+    for milestone in milestones:
+        segments = milestone.segments[0]
+        moved = _farthest_moved(before, segments)
+        _, goal, frontier = segments[moved]
+        whence = f"from the frontier at demo step {frontier:,}"
+        if len(segments) > 1:
+            whence += f" (segment {moved + 1} of {len(segments)})"
+        yield Shot(
+            milestone.policy, milestone.update, milestone.agent_steps, segments, Start(0, frontier, goal), whence
+        )
+        before = segments
+
+
+def _from_the_beginning(run_dir: Path, after: int, segments: Sequence[Sequence[int]], length: int) -> Iterator[Shot]:
+    """The newest policy, where it is newer than update ``after``."""
+    newest = load_latest(run_dir / "checkpoints", lambda text: None)
+    if newest is not None and newest["trainer"]["update"] > after:
+        state, start = newest["trainer"], Start(0, 0, length)
+        whence = "from the demo's beginning"
+        yield Shot(state["policy"], state["update"], state["agent_steps"], segments, start, whence)
+
+
+def _farthest_moved(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> int:
+    """Of the segments ``after``, [begin, goal, frontier] each, the one that was climbed most since ``before``."""
+    frontiers = {goal: frontier for _, goal, frontier in before}
+    return max(range(len(after)), key=lambda index: frontiers.get(after[index][1], after[index][1]) - after[index][2])
 
 
 def _chosen(scene: Scene) -> str:
@@ -113,13 +165,14 @@ def _chosen(scene: Scene) -> str:
     return f"the best of {scene.attempts} attempts"
 
 
-def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
+def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
     config = run.config
     log = ActionLog(simulator_for(run.demos[0], config))
     policy = build_policy(run, log.simulator)
-    policy.load_state_dict(milestone.policy)
-    step, stack = milestone.frontiers[0], stack_for(log.simulator, config)
-    begun = WarmUp(policy, [demo], stack=stack, frame_skip=config.frame_skip).states(np.array([[0, step]]))
+    policy.load_state_dict(shot.policy)
+    stack = stack_for(log.simulator, config)
+    whence = np.array([[shot.start.demo, shot.start.step]])
+    begun = WarmUp(policy, [demo], stack=stack, frame_skip=config.frame_skip).states(whence)
     env = DemoStart(
         SimulatorEnv(
             log,
@@ -128,15 +181,15 @@ def _play(run: Run, demo: Demo, milestone: Milestone) -> Scene:
             stack=stack,
         ),
         [demo],
-        lambda rng: Start(0, step, len(demo)),
+        lambda rng: shot.start,
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
     )
     scenes = []
-    generator = torch.Generator().manual_seed(milestone.update)
+    generator = torch.Generator().manual_seed(shot.update)
     for attempt in range(1, ATTEMPTS + 1):
-        scene = _episode(env, policy, begun, log, generator, attempt, seed=milestone.update if attempt == 1 else None)
+        scene = _episode(env, policy, begun, log, generator, attempt, seed=shot.update if attempt == 1 else None)
         scenes.append(scene)
         if scene.tied:
             return scene
@@ -155,7 +208,7 @@ def _episode(
     seed: int | None,
 ) -> Scene:
     observation, info = env.reset(seed=seed)
-    start = info["demo_start"].step
+    start: Start = info["demo_start"]
     # The demo's own actions up to the start are not the agent's.
     log.episodes.append([])
     over = False
@@ -168,38 +221,48 @@ def _episode(
     return Scene(start, log.episodes[-1], outcome.score, outcome.tied, outcome.ending, attempt)
 
 
-def _film_scene(film: FilmWriter, panel: Panel, run: Run, demo: Demo, scene: Scene, about: str) -> None:
+def _film_scene(
+    film: FilmWriter,
+    panel: Panel,
+    run: Run,
+    demo: Demo,
+    segments: Sequence[Sequence[int]],
+    scene: Scene,
+    about: str,
+) -> None:
     """Plays the agent's actions and the demonstrator's from the same state, in step."""
     described, config = run.demos[0], run.config
     agent, demonstrator = simulator_for(described, config), simulator_for(described, config)
+    begin = max(scene.start.step, 0)
     for simulator in (agent, demonstrator):
-        begin_at(simulator, demo, scene.start)
-    before = float(demo.returns[max(scene.start, 0)])
-    scores = [before, before]
-    theirs = demo.actions.tolist()[max(scene.start, 0) :]
-    cut = SECONDS_A_SCENE * 60
-    for frame in range(min(len(scene.actions), cut)):
-        scores[0] += agent.play([scene.actions[frame]])
+        begin_at(simulator, demo, begin)
+    scores = [float(demo.returns[begin])] * 2
+    theirs = demo.actions.tolist()[begin : scene.start.goal]
+    faster = -(-len(scene.actions) // (SECONDS_A_SCENE * FRAMES_A_SECOND))
+    for frame, action in enumerate(scene.actions):
+        scores[0] += agent.play([action])
         if frame < len(theirs):
             scores[1] += demonstrator.play([theirs[frame]])
-        last = frame == min(len(scene.actions), cut) - 1
-        if frame % FRAMES_A_PICTURE and not last:
+        last = frame == len(scene.actions) - 1
+        if frame % (faster * FRAMES_A_PICTURE) and not last:
             continue
         verdict = ("", INK)
         if last:
-            known = ENDINGS.get(scene.ending, scene.ending) if len(scene.actions) <= cut else "goes on"
-            known = ENDINGS["tie"] if scene.tied and len(scene.actions) <= cut else known
+            known = ENDINGS["tie" if scene.tied else scene.ending]
             verdict = (f"  {known}", GOOD if scene.tied else LOSS)
+        goal = "the demo ends" if scene.start.goal == len(demo) else "the segment ends"
         captions = [
             (f"{scores[0]:,.0f} points{verdict[0]}", verdict[1]),
-            (f"{scores[1]:,.0f} points" + ("  the demo ends" if frame >= len(theirs) else ""), INK),
+            (f"{scores[1]:,.0f} points" + (f"  {goal}" if frame >= len(theirs) - 1 else ""), INK),
         ]
+        speed = f"  {faster} times as fast" if faster > 1 else ""
         picture = panel.draw(
             [agent.render(), demonstrator.render()],
             about,
             captions,
-            frontier=scene.start,
-            position=scene.start + frame,
+            segments=segments,
+            position=begin + min(frame + 1, len(theirs)),
+            note=f"frame {frame + 1:,} from there{speed}",
         )
         for _ in range(1 + HELD * last):
             film.add(picture)
@@ -221,7 +284,7 @@ def film_episode(
     described: dict[str, Any], simulator: Simulator, actions: Sequence[int], about: str, path: Path
 ) -> None:
     """Films one episode from the game's own reset, given all that was played in it."""
-    panel = Panel(described, f"{described['env_id']} from its own reset", ("the agent",))
+    panel = Panel(described, f"{described['env_id']} from its own reset", ("the agent",), bar=False)
     simulator.reset()
     score = 0.0
     with FilmWriter(path) as film:
@@ -230,7 +293,8 @@ def film_episode(
             last = frame == len(actions) - 1
             if frame % FRAMES_A_PICTURE and not last:
                 continue
-            caption = (f"{score:,.0f} points, {frame + 1:,} frames", GOOD if score >= described["score"] else INK)
-            picture = panel.draw([simulator.render()], about, [caption], frontier=None, position=None)
+            told = f"{score:,.0f} points of the demo's {described['score']:,.0f}, frame {frame + 1:,}"
+            caption = (told, GOOD if score >= described["score"] else INK)
+            picture = panel.draw([simulator.render()], about, [caption])
             for _ in range(1 + HELD * last):
                 film.add(picture)

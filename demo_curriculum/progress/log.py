@@ -1,26 +1,6 @@
 """The progress log: what a run decided and measured, one JSON object a line.
 
-Schema 1. Kinds of records, and what each must hold; readers pass over fields and kinds that they do not know:
-
-- ``run``, the first line: ``schema``, ``demos`` (each with env_id, length, offset, score, fingerprint and rewards as
-  [step, reward] pairs), ``protocol`` (sticky, frame_skip, observation, …), ``rule``, ``seed``, ``config``,
-  ``versions`` (git revision included), ``started`` (UTC).
-- ``update``, one per update of the policy: ``update``, ``agent_steps``, ``frames``, ``seconds`` (trained so far),
-  ``steps_per_second``; ``frontiers``, ``segments`` (a list of [begin, goal, frontier]), ``tie_rate``,
-  ``reset_tie_rate`` and ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset;
-  ``metrics``, named like TensorBoard's tags. Null stands for what is not known.
-- ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance, retreat
-  or merge), ``tie_rate``, ``trials``, ``goal``.
-- ``buckets``: ``update``, ``demo``, ``width``, and ``tie_rate`` and ``trials`` of each bucket of starts; bucket i holds
-  the starts i·width ≤ step < (i+1)·width.
-- ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``
-  (updates without progress).
-- ``checkpoint`` kept for good: ``update``, ``agent_steps``, ``frontiers``.
-- ``best`` episode from the game's own reset so far, kept in ``best.h5``: ``update``, ``agent_steps``, ``score``,
-  ``steps`` (demo steps).
-- ``end`` and ``resume``: ``update``, ``reason``.
-- ``eval``, in a log of its own beside this one (``evals.jsonl``), for each has one writer: ``update``, ``agent_steps``,
-  ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``.
+``schema`` says what each line holds.
 
 A line counts once its newline is written, so that a killed run leaves a readable log. What cannot be read is left out
 and told: a log is worth reading for the rest of its story. Numbers that are not whole carry six digits.
@@ -39,36 +19,10 @@ from types import TracebackType
 from typing import Any
 
 from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.progress.schema import KINDS, SCHEMA, Record, flaws
 
-Record = dict[str, Any]
 Warn = Callable[[str], None]
 
-SCHEMA = 1
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "run": ("demos", "protocol", "rule", "seed"),
-    "update": (
-        "update",
-        "agent_steps",
-        "frames",
-        "seconds",
-        "steps_per_second",
-        "frontiers",
-        "tie_rate",
-        "reset_tie_rate",
-        "reset_trials",
-        "score",
-        "metrics",
-    ),
-    "move": ("update", "agent_steps", "demo", "before", "after", "reason"),
-    "buckets": ("update", "demo", "width", "tie_rate"),
-    "remedy": ("update",),
-    "checkpoint": ("update", "agent_steps", "frontiers"),
-    "best": ("update", "agent_steps", "score", "steps"),
-    "eval": ("update", "agent_steps", "protocol", "episodes", "mean", "ties"),
-    "resume": ("update", "reason"),
-    "end": ("update", "reason"),
-}
-DEMO_FIELDS = ("env_id", "length", "offset", "score", "rewards")
 WALL_CLOCK = frozenset({"started", "seconds", "steps_per_second"})
 THINNED = {b'{"kind":"upd': "update", b'{"kind":"buc': "buckets"}
 """How the lines begin of which a view needs only so many; a look at each of a million lines has to be cheap."""
@@ -303,15 +257,15 @@ def _readable(lines: Iterable[tuple[int, bytes]], path: Path, warn: Warn) -> Ite
         kind = record.get("kind") if isinstance(record, dict) else None
         if not isinstance(kind, str):
             damaged.append(f"line {number} is no record")
-        elif kind not in FIELDS:
+        elif kind not in KINDS:
             unknown[kind] += 1
-        elif missing := _missing(record, kind):
-            damaged.append(f"line {number}: the {kind} record lacks {', '.join(missing)}")
         elif kind == "run" and record.get("schema", SCHEMA) != SCHEMA:
             raise LogError(
                 f"{path}: written in schema {record['schema']}, this version reads {SCHEMA}; "
                 "read it with the version that wrote it"
             )
+        elif flawed := flaws(record):
+            damaged.append(f"line {number}: the {kind} record has no proper {', '.join(flawed)}")
         else:
             yield record
     if damaged:
@@ -320,11 +274,3 @@ def _readable(lines: Iterable[tuple[int, bytes]], path: Path, warn: Warn) -> Ite
     if unknown:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in unknown.items())
         warn(f"{path}: records of kinds that this version does not know were left out: {kinds}")
-
-
-def _missing(record: Record, kind: str) -> list[str]:
-    missing = [name for name in FIELDS[kind] if name not in record]
-    if kind == "run" and not missing:
-        demos = record["demos"] if isinstance(record["demos"], list) else [{}]
-        missing += [f"a demo's {name}" for demo in demos for name in DEMO_FIELDS if name not in demo]
-    return missing

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record, Warn, write_atomically
+from demo_curriculum.progress.log import Warn, write_atomically
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import CONFIG, DEMO, EVALS, LOG, read_climb
-from demo_curriculum.progress.view import duration, headline, protocol
+from demo_curriculum.progress.view import duration, headline, left_to_climb, protocol, segments_of
 from demo_curriculum.training.checkpoint import save_checkpoint
 from demo_curriculum.training.run import Run, load_policy
 
@@ -60,8 +61,12 @@ def export_run(run_dir: Path, folder: Path, warn: Warn, *, film: Path | None = N
 def model_card(run: Run, records: Sequence[Record], update: int, agent_steps: int, *, film: bool) -> str:
     """The card in Markdown: what the policy is, how it was trained and how it was judged, with the figures."""
     last = [record for record in records if record["kind"] == "update"][-1]
+    whole = sum(demo["length"] for demo in run.demos)
+    left = sum(map(left_to_climb, segments_of(last, run.demos)))
     score = max(demo["score"] for demo in run.demos)
-    evals = [record for record in records if record["kind"] == "eval" and record["update"] == update]
+    own = [record for record in records if record["kind"] == "eval" and record["update"] == update]
+    # The latest of each protocol.
+    evals = list({record["protocol"]: record for record in own}.values())
     rows = [
         f"| {record['protocol']} | {record['episodes']} | {record['mean']:,.1f} | {_shown(record, 'iqm')} | "
         f"{_shown(record, 'best')} | {record['ties']:.0%} |"
@@ -102,9 +107,9 @@ def model_card(run: Run, records: Sequence[Record], update: int, agent_steps: in
             "## Training",
             "",
             f"{agent_steps:,} agent steps ({last['frames']:,} emulator frames, replays to a start included) in "
-            f"{duration(last['seconds'])}; the frontier came to {min(last['frontiers']):,}.",
+            f"{duration(last['seconds'])}. Of {whole:,} demo steps {left:,} were left to climb.",
             "",
-            *(["![](climb.mp4)", ""] if film else []),
+            *(["[The climb as a film](climb.mp4)", ""] if film else []),
             "## Use",
             "",
             "```console",

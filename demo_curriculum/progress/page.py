@@ -19,8 +19,8 @@ import numpy as np
 
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.progress.frames import Pictures
-from demo_curriculum.progress.log import Record
-from demo_curriculum.progress.view import describe_remedy, headline, protocol
+from demo_curriculum.progress.schema import Record
+from demo_curriculum.progress.view import describe_remedy, headline, protocol, segments_of
 
 POINTS = 1500
 """Moments of one track that the slider can show."""
@@ -92,7 +92,8 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
     every = [record for record in records if record["kind"] == "update"]
     updates = [every[i] for i in _spread(len(every), POINTS)]
     rewards = sorted(demo["rewards"], key=lambda reward: -abs(reward[1]))[:MARKED_REWARDS]
-    ending = next((record for record in reversed(records) if record["kind"] == "end"), None)
+    # A run that was gone on with has ends in between.
+    latest = next((record for record in reversed(records) if record["kind"] in ("end", "resume", "update")), None)
     return {
         "name": climb.name if len(run["demos"]) == 1 else f"{climb.name}, demo {index}",
         "headline": headline({**run, "demos": [demo]}),
@@ -102,11 +103,13 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
         "offset": demo["offset"],
         "target": demo["score"],
         "rewards": sorted(rewards),
+        "livesLost": demo.get("lives_lost", [])[:MARKED_REWARDS],
         "update": [record["update"] for record in updates],
         "steps": [record["agent_steps"] for record in updates],
         "seconds": [record["seconds"] for record in updates],
         "rate": [record["steps_per_second"] for record in updates],
         "frontier": [record["frontiers"][index] for record in updates],
+        "segments": [_segments(record, run["demos"], index) for record in updates],
         "ties": _rounded(record["tie_rate"][index] for record in updates),
         "resetTies": _rounded(record["reset_tie_rate"][index] for record in updates),
         "score": _rounded(record["score"] for record in updates),
@@ -118,7 +121,7 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
             for record in records
             if record["kind"] == "eval"
         ],
-        "ended": ending["reason"] if ending else "",
+        "ended": latest["reason"] if latest is not None and latest["kind"] == "end" else "",
         "about": [
             ["run", {"started": run.get("started", ""), "rule": run["rule"], "seed": run["seed"]}],
             ["config", run.get("config", run["protocol"])],
@@ -127,10 +130,15 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
     }
 
 
+def _segments(update: Record, demos: Sequence[Record], index: int) -> list[list[int]]:
+    """[begin, frontier] of each segment of a demo; each ends where the next one begins, the last at the demo's end."""
+    return [[begin, frontier] for begin, _, frontier in segments_of(update, demos)[index]]
+
+
 def _heat(records: Sequence[Record], updates: Sequence[Record], index: int) -> dict[str, Any] | None:
     """Tie rates by bucket of starts (rows) and time (columns): bytes of per cent, row by row, in base64.
 
-    ``update`` is where each column ends; it begins where the one before it does.
+    ``steps`` and ``seconds`` are where each column ends; it begins where the one before it does.
     """
     logged = [record for record in records if record["kind"] == "buckets" and record["demo"] == index]
     columns = [logged[i] for i in _spread(len(logged), COLUMNS)]
@@ -154,26 +162,29 @@ def _heat(records: Sequence[Record], updates: Sequence[Record], index: int) -> d
 
 
 def _events(records: Sequence[Record], updates: Sequence[Record], index: int) -> list[dict[str, Any]]:
-    """What the page lists: retreats, remedies, interruptions; of very many retreats an even choice."""
-    retreats = [
+    """What the page lists: retreats, joined segments, remedies, best episodes, interruptions; of many moves some."""
+    moves = [
         record
         for record in records
-        if record["kind"] == "move" and record["demo"] == index and record["reason"] == "retreat"
+        if record["kind"] == "move" and record["demo"] == index and record["reason"] != "advance"
     ]
-    shown = [retreats[i] for i in _spread(len(retreats), LISTED_EVENTS)]
-    shown += [record for record in records if record["kind"] in ("remedy", "resume", "end")]
+    shown = [moves[i] for i in _spread(len(moves), LISTED_EVENTS)]
+    shown += [record for record in records if record["kind"] in ("remedy", "best", "resume", "end")]
     times = _times(updates)
     found = []
     for record in sorted(shown, key=lambda record: record["update"]):
         steps, seconds = times(record["update"])
         if record["kind"] == "move":
-            text = f"retreat {record['before']:,} → {record['after']:,}"
+            text = f"{record['reason']} {record['before']:,} → {record['after']:,}"
         elif record["kind"] == "remedy":
             text = describe_remedy(record)
+        elif record["kind"] == "best":
+            text = f"best episode from the reset so far: {record['score']:,g} points in {record['steps']:,} steps"
         else:
             text = f"{record['kind']}: {record['reason']}"
-        kind = "retreat" if record["kind"] == "move" else record["kind"]
-        found.append({"kind": kind, "text": text, "steps": round(steps), "seconds": round(seconds, 1)})
+        kind = record["reason"] if record["kind"] == "move" else record["kind"]
+        event = {"kind": kind, "text": text, "steps": round(steps), "seconds": round(seconds, 1)}
+        found.append({**event, "at": record["after"]} if record["kind"] == "move" else event)
     return found
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import run_record
-from demo_curriculum.progress.view import duration, headline, protocol
+from demo_curriculum.progress.view import duration, headline, protocol, segments_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +70,10 @@ def _draw_frontier(axes: Axes, records: Sequence[Record], index: int) -> None:
     updates = _updates(records)
     steps = [0, *(update["agent_steps"] for update in updates)]
     moves = [record for record in records if record["kind"] == "move" and record["demo"] == index]
-    first = moves[0]["before"] if moves else updates[0]["frontiers"][index]
+    last = [move["before"] for move in moves if move.get("goal", demo["length"]) == demo["length"]]
+    first = last[0] if last else updates[0]["frontiers"][index]
     frontier = [first, *(update["frontiers"][index] for update in updates)]
+    others = _other_frontiers(records, index)
     labelled: list[float] = []
     for step, reward in sorted(demo["rewards"], key=lambda reward: -abs(reward[1]))[:MARKED_REWARDS]:
         colour = REWARD if reward > 0 else PENALTY
@@ -90,6 +92,9 @@ def _draw_frontier(axes: Axes, records: Sequence[Record], index: int) -> None:
             )
     axes.fill_between(steps, frontier, demo["length"], step="post", color=FRONTIER, alpha=0.10, linewidth=0)
     axes.step(steps, frontier, where="post", color=FRONTIER, linewidth=1.8, label="frontier", zorder=3)
+    for goal, (moments, at) in others.items():
+        axes.fill_between(moments, at, goal, step="post", color=FRONTIER, alpha=0.10, linewidth=0)
+        axes.step(moments, at, where="post", color=FRONTIER, linewidth=1.3, zorder=3)
     retreats = [move for move in moves if move["reason"] == "retreat"]
     if retreats:
         axes.plot(
@@ -106,6 +111,17 @@ def _draw_frontier(axes: Axes, records: Sequence[Record], index: int) -> None:
     axes.set_ylabel("demo step")
     axes.set_title("where training starts (dashed: the demo's rewards)", loc="left", fontsize=10)
     axes.legend(loc="best", fontsize=8)
+
+
+def _other_frontiers(records: Sequence[Record], index: int) -> dict[int, tuple[list[int], list[int]]]:
+    """Of each segment but the last, by its goal: agent steps, and its frontier then."""
+    found: dict[int, tuple[list[int], list[int]]] = {}
+    for update in _updates(records):
+        for _, goal, frontier in segments_of(update, records[0]["demos"])[index][:-1]:
+            moments, at = found.setdefault(goal, ([], []))
+            moments.append(update["agent_steps"])
+            at.append(frontier)
+    return found
 
 
 def _draw_buckets(figure: Figure, axes: Axes, records: Sequence[Record], index: int) -> None:
@@ -140,6 +156,8 @@ def _draw_buckets(figure: Figure, axes: Axes, records: Sequence[Record], index: 
         color="black",
         linewidth=1,
     )
+    for moments, at in _other_frontiers(records, index).values():
+        axes.step(moments, at, where="post", color="black", linewidth=1)
     colours = figure.colorbar(mesh, ax=axes, label="tie rate", format=lambda rate, _: f"{100 * rate:.0f} %", pad=0.01)
     colours.ax.tick_params(labelsize=8)
 

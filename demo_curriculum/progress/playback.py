@@ -13,7 +13,8 @@ from rich.text import Text
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.progress.keys import Keys
-from demo_curriculum.progress.log import LogError, LogTail, Record
+from demo_curriculum.progress.log import LogError, LogTail
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import LOG, read_climb, run_record
 from demo_curriculum.progress.view import ClimbView, duration, headline, protocol
 
@@ -24,6 +25,7 @@ LINES = 20
 BAR_WIDTH = 40
 JUMPS = 20
 """Jumps from a climb's beginning to its end."""
+FOLLOW_HELP = "following a live run   q quit"
 HELP = "space play or pause   ← → jump   ↑ ↓ faster, slower   home end   q quit"
 
 
@@ -137,8 +139,10 @@ def _print_moments(player: ClimbPlayer, run: Record, console: Console) -> None:
         show(f"{bars}  {player.view.line()}")
 
 
-def follow_climb(run_dir: Path, *, console: Console | None = None, every: float = 0.5) -> None:
-    """Shows a run while it trains, from its log alone, until it ends.
+def follow_climb(
+    run_dir: Path, *, console: Console | None = None, every: float = 0.5, keys: Keys | None = None
+) -> None:
+    """Shows a run while it trains, from its log alone, until it ends; where keys can be read, or until ``q``.
 
     A run that has no update yet is waited for; one that goes on from a checkpoint is shown from there.
 
@@ -150,8 +154,9 @@ def follow_climb(run_dir: Path, *, console: Console | None = None, every: float 
     view: ClimbView | None = None
     seen = 0
     live = Live(Text("waiting for the first update"), console=console, auto_refresh=False)
-    with live if console.is_terminal else nullcontext():
-        while view is None or not view.ended:
+    pressed = keys or Keys.of_terminal()
+    with pressed, live if console.is_terminal else nullcontext():
+        while (view is None or not view.ended) and "q" not in pressed.read():
             fresh = tail.read()
             if view is None or fresh is None:
                 view = _current(run_dir)
@@ -171,7 +176,7 @@ def follow_climb(run_dir: Path, *, console: Console | None = None, every: float 
 
 def _show(view: ClimbView, console: Console, live: Live) -> None:
     if console.is_terminal:
-        live.update(view, refresh=True)
+        live.update(Group(view, Text(FOLLOW_HELP, style="dim")), refresh=True)
     else:
         console.print(view.line(), soft_wrap=True, highlight=False, markup=False)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.progress.log import LogError, ProgressLog, Record, Warn, read_log, write_atomically
+from demo_curriculum.progress.log import LogError, ProgressLog, Warn, read_log, write_atomically
+from demo_curriculum.progress.schema import Record
 
 LOG = "progress.jsonl"
 EVALS = "evals.jsonl"
@@ -89,10 +90,8 @@ def add_evaluation(run_dir: Path, record: Record) -> None:
 
 def _of_these_demos(record: Record, demos: int) -> bool:
     if record["kind"] == "update":
-        return all(
-            isinstance(record[name], list) and len(record[name]) == demos
-            for name in ("frontiers", "tie_rate", "reset_tie_rate", "reset_trials")
-        )
+        names = ("frontiers", "tie_rate", "reset_tie_rate", "reset_trials", "segments")
+        return all(len(record[name]) == demos for name in names if name in record)
     return record["kind"] not in ("move", "buckets") or record["demo"] in range(demos)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.view import ClimbView, headline, protocol
 
 LINE_EVERY = 5.0

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFont
 
 FPS = 30
-FRAMES_A_PICTURE = 2
-"""Emulator frames (60 a second) for each picture of the film."""
+FRAMES_A_SECOND = 60
+"""Of the emulator."""
+FRAMES_A_PICTURE = FRAMES_A_SECOND // FPS
 SCREEN = (400, 316)
 """A television's 4 to 3, near enough, for Atari's 160 by 210."""
 MARGIN = 20
-HEAD, FOOT = 76, 108
+HEAD, FOOT, FOOT_WITHOUT_BAR = 76, 108, 40
 INK, QUIET, PAPER, TRACK = "#f2f3f5", "#9aa3b2", "#14171c", "#3a414d"
 ACCENT, REWARD, LOSS, GOOD = "#6db3e8", "#f0b93a", "#ff7a70", "#5fd38d"
 
@@ -84,12 +85,13 @@ class Panel:
         demo: an entry of a run record's ``demos``.
         heading: above everything.
         names: of the screens, from left to right.
+        bar: whether there is room for the demo as a bar.
 
     Raises:
         DemoCurriculumError: Pillow is not installed.
     """
 
-    def __init__(self, demo: dict[str, Any], heading: str, names: Sequence[str]) -> None:
+    def __init__(self, demo: dict[str, Any], heading: str, names: Sequence[str], *, bar: bool = True) -> None:
         try:
             from PIL import Image, ImageDraw, ImageFont
         except ImportError as error:
@@ -100,7 +102,7 @@ class Panel:
         self._heading = heading
         self._names = names
         self.width = MARGIN + len(names) * (SCREEN[0] + MARGIN)
-        self.height = HEAD + SCREEN[1] + FOOT
+        self.height = HEAD + SCREEN[1] + (FOOT if bar else FOOT_WITHOUT_BAR)
 
     def draw(
         self,
@@ -108,22 +110,24 @@ class Panel:
         subheading: str,
         captions: Sequence[tuple[str, str]],
         *,
-        frontier: int | None,
-        position: int | None,
+        segments: Sequence[Sequence[int]] = (),
+        position: int = 0,
+        note: str = "",
     ) -> NDArray[np.uint8]:
         """One picture.
 
         Args:
             screens: RGB pictures of any size.
-            subheading: what is shown, at most some 90 characters.
+            subheading: what is shown; it has two lines, of some 50 characters for each screen.
             captions: text and colour under each screen.
-            frontier: a demo step to mark on the bar; None draws no bar.
-            position: where along the demo the moment is.
+            segments: [begin, goal, frontier] of each, for the demo as a bar; without any there is no bar.
+            position: where along the demo the moment is, in demo steps.
+            note: beside the bar.
         """
         picture = self._image.new("RGB", (self.width, self.height), PAPER)
         draw = self._draw_on(picture)
-        draw.text((MARGIN, 12), self._heading, INK, self._large)
-        draw.text((MARGIN, 42), subheading, QUIET, self._small)
+        draw.text((MARGIN, 8), self._heading, INK, self._large)
+        draw.text((MARGIN, 34), self._wrapped(draw, subheading), QUIET, self._small, spacing=3)
         for index, (screen, name, (caption, colour)) in enumerate(zip(screens, self._names, captions, strict=True)):
             left = MARGIN + index * (SCREEN[0] + MARGIN)
             shown: Image.Image = self._image.fromarray(screen).resize(SCREEN, self._image.Resampling.NEAREST)
@@ -131,11 +135,21 @@ class Panel:
             draw.text((left, HEAD + SCREEN[1] + 8), name, INK, self._small)
             offset = draw.textlength(f"{name}  ", self._small)
             draw.text((left + offset, HEAD + SCREEN[1] + 8), caption, colour, self._small)
-        if frontier is not None:
-            self._bar(draw, frontier, position)
+        if segments:
+            self._bar(draw, segments, position, note)
         return np.asarray(picture)
 
-    def _bar(self, draw: Any, frontier: int, position: int | None) -> None:
+    def _wrapped(self, draw: Any, text: str) -> str:
+        lines = [""]
+        for word in text.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            if draw.textlength(longer, self._small) <= self.width - 2 * MARGIN:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return "\n".join(lines)
+
+    def _bar(self, draw: Any, segments: Sequence[Sequence[int]], position: int, note: str) -> None:
         top, right = HEAD + SCREEN[1] + 52, self.width - MARGIN
         length = self._demo["length"]
 
@@ -143,21 +157,20 @@ class Panel:
             return float(MARGIN + (right - MARGIN) * min(max(step / length, 0), 1))
 
         draw.rectangle((MARGIN, top, right, top + 8), TRACK)
-        draw.rectangle((x(frontier), top, right, top + 8), ACCENT)
+        for _, goal, frontier in segments:
+            draw.rectangle((x(frontier), top, x(goal), top + 8), ACCENT)
+        for step in self._demo.get("lives_lost", ()):
+            draw.text((x(step), top + 4), "×", LOSS, self._small, anchor="mm")
         for step, reward in self._demo["rewards"]:
             centre = x(step)
             draw.ellipse((centre - 5, top - 1, centre + 5, top + 9), REWARD if reward > 0 else LOSS, PAPER)
-        at = x(frontier)
-        draw.rectangle((at - 1, top - 8, at + 1, top + 16), INK)
-        if position is not None:
-            now = x(position)
-            draw.polygon(((now, top - 3), (now - 6, top - 13), (now + 6, top - 13)), GOOD)
-        draw.text(
-            (MARGIN, top + 20), f"the demo: {length:,} steps, {self._demo['score']:,g} points", QUIET, self._small
-        )
-        label = f"frontier {frontier:,}"
-        wide = draw.textlength(label, self._small)
-        draw.text((min(max(at - wide / 2, MARGIN + 260), right - wide), top + 20), label, INK, self._small)
+        for _, _, frontier in segments:
+            draw.rectangle((x(frontier) - 1, top - 8, x(frontier) + 1, top + 16), INK)
+        now = x(position)
+        draw.polygon(((now, top - 3), (now - 6, top - 13), (now + 6, top - 13)), GOOD)
+        about = f"the demo: {length:,} steps, {self._demo['score']:,g} points; blue: trained"
+        draw.text((MARGIN, top + 20), about, QUIET, self._small)
+        draw.text((right - draw.textlength(note, self._small), top + 20), note, INK, self._small)
 
 
 def _font(fonts: Any, size: int) -> ImageFont.FreeTypeFont:

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 
 UNKNOWN = "–"
 HEAT = (("·", "#7a3b8f"), ("░", "#3b6fb0"), ("▒", "#21918c"), ("▓", "#5ec962"), ("█", "#fde725"))
@@ -60,7 +60,8 @@ def describe_remedy(record: Mapping[str, Any]) -> str:
 
 
 def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: int) -> Text:
-    """The demo from its beginning to its end, ``width`` characters: rewards, frontiers, what lies behind each.
+    """The demo from its beginning to its end, ``width`` characters: rewards, lives lost, frontiers, what lies
+    behind each.
 
     Args:
         demo: an entry of the run record's ``demos``.
@@ -68,13 +69,16 @@ def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: 
     """
 
     def cell(step: float) -> int:
-        return min(int(step * width / demo["length"]), width - 1)
+        # The game's own reset may lie before the demo's first step.
+        return min(max(int(step * width / demo["length"]), 0), width - 1)
 
     cells = [("─", "dim")] * width
     for _, goal, frontier in segments:
         cells[cell(frontier) : cell(goal) + 1] = [("━", "green")] * (cell(goal) + 1 - cell(frontier))
     for begin, _, frontier in segments:
         cells[cell(begin) : cell(frontier)] = [("─", "dim")] * (cell(frontier) - cell(begin))
+    for step in demo.get("lives_lost", ()):
+        cells[cell(step)] = ("✗", "red")
     for step, reward in demo["rewards"]:
         cells[cell(step)] = ("●", "yellow" if reward > 0 else "red")
     for _, _, frontier in segments:
@@ -86,6 +90,11 @@ def segments_of(update: Mapping[str, Any], demos: Sequence[Mapping[str, Any]]) -
     """Of each demo the [begin, goal, frontier] of its segments; logs written before there were any have one a demo."""
     whole = [[[0, demo["length"], at]] for demo, at in zip(demos, update["frontiers"], strict=True)]
     return update.get("segments", whole)  # type: ignore[no-any-return]
+
+
+def left_to_climb(segments: Sequence[Sequence[int]]) -> int:
+    """Demo steps before the frontiers of a demo's segments, [begin, goal, frontier] each."""
+    return sum(frontier - begin for begin, _, frontier in segments)
 
 
 def heat_strip(demo: Mapping[str, Any], buckets: Mapping[str, Any], width: int) -> Text:
@@ -133,7 +142,7 @@ class ClimbView:
             segments = segments_of(record, self.run["demos"])
             score = shown if record["score"] is None else record["score"]
             self.latest = {**record, "score": score, "segments": segments}
-            self._recent.append((record["seconds"], sum(map(_left, segments))))
+            self._recent.append((record["seconds"], sum(map(left_to_climb, segments))))
             while self._recent[0][0] < record["seconds"] - SPEED_WINDOW:
                 self._recent.popleft()
         elif record["kind"] == "move":
@@ -163,11 +172,11 @@ class ClimbView:
         if self.latest is None:
             return "no update yet"
         update, demos = self.latest, self.run["demos"]
-        frontiers = ", ".join(_position(*each) for each in zip(demos, update["segments"], strict=True))
+        positions = ", ".join(_position(*each) for each in zip(demos, update["segments"], strict=True))
         ties, from_reset = (", ".join(map(percent, update[name])) for name in ("tie_rate", "reset_tie_rate"))
         return (
             f"{duration(update['seconds'])}  {update['agent_steps']:,} agent steps  "
-            f"{update['steps_per_second']:,.0f}/s  frontier {frontiers}  ties {ties}  from reset {from_reset}  "
+            f"{update['steps_per_second']:,.0f}/s  {positions}  ties {ties}  from reset {from_reset}  "
             f"score {_number(update['score'])}  ETA {duration(self.eta)}"
         )
 
@@ -190,16 +199,16 @@ class ClimbView:
         yield from self._events
 
     def _figures(self) -> Table:
-        table = Table.grid(padding=(0, 3))
+        table = Table.grid(padding=(0, 2))
         if self.latest is None:
             table.add_row("the first update is under way")
             return table
         update = self.latest
         for index, demo in enumerate(self.run["demos"]):
             table.add_row(
-                f"frontier {_position(demo, update['segments'][index])}",
+                _position(demo, update["segments"][index]),
                 f"ties there {percent(update['tie_rate'][index])}",
-                f"ties from the reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
+                f"from reset {percent(update['reset_tie_rate'][index])} of {update['reset_trials'][index]:,}",
                 f"score {_number(update['score'])}" if index == 0 else "",
             )
         table.add_row(
@@ -223,10 +232,7 @@ def _number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.1f}"
 
 
-def _left(segments: Sequence[Sequence[int]]) -> int:
-    return sum(frontier - begin for begin, _, frontier in segments)
-
-
 def _position(demo: Mapping[str, Any], segments: Sequence[Sequence[int]]) -> str:
-    position = f"{segments[-1][2]:,} of {demo['length']:,}"
-    return position if len(segments) == 1 else f"{position} ({_left(segments):,} left in {len(segments)} segments)"
+    if len(segments) == 1:
+        return f"frontier {segments[0][2]:,} of {demo['length']:,}"
+    return f"{left_to_climb(segments):,} of {demo['length']:,} left, {len(segments)} segments"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_curriculum.demo import Outcome
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demos, write_demos

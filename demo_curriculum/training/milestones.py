@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.training.checkpoint import CheckpointError, checkpoints, load_checkpoint, save_checkpoint
 from demo_curriculum.training.trainer import Trainer
 
@@ -20,11 +20,19 @@ MILESTONES = "milestones"
 
 
 class Milestone(NamedTuple):
-    """The policy's ``state_dict`` after update number ``update``, each demo's frontier and what was left then."""
+    """The policy after update number ``update``, and where the climb stood then.
+
+    Attributes:
+        frontiers: one a demo.
+        segments: of each demo the [begin, goal, frontier] of its segments.
+        left: demo steps still to climb.
+        policy: its ``state_dict``.
+    """
 
     update: int
     agent_steps: int
     frontiers: list[int]
+    segments: list[list[list[int]]]
     left: int
     policy: dict[str, Tensor]
 
@@ -63,7 +71,9 @@ class MilestoneKeeper:
         self._reached = left
         update = self._trainer.update
         told: dict[str, Any] = {"update": update, "agent_steps": self._trainer.agent_steps}
-        told |= {"frontiers": list(self._trainer.curriculum.frontiers), "left": left}
+        demos = self._trainer.curriculum.report()["demos"]
+        told |= {"frontiers": [demo["frontier"] for demo in demos], "segments": [demo["segments"] for demo in demos]}
+        told["left"] = left
         save_checkpoint(self._folder, update, {**told, "policy": self._trainer.policy.state_dict()}, kept=None)
         return {"kind": "checkpoint", **told}
 
@@ -72,11 +82,8 @@ def read_milestones(run_dir: Path) -> list[Milestone]:
     """All of a run that are whole, oldest first."""
     found = []
     for path in checkpoints(run_dir / MILESTONES):
-        with suppress(CheckpointError):
-            found.append(_milestone(load_checkpoint(path)))
+        # A state without one of the fields is another version's.
+        with suppress(CheckpointError, KeyError):
+            state = load_checkpoint(path)
+            found.append(Milestone(**{name: state[name] for name in Milestone._fields}))
     return found
-
-
-def _milestone(state: dict[str, Any]) -> Milestone:
-    frontiers, left = list(state["frontiers"]), int(state["left"])
-    return Milestone(int(state["update"]), int(state["agent_steps"]), frontiers, left, state["policy"])

@@ -42,7 +42,8 @@ class Run:
     """What ``config.json`` says.
 
     Attributes:
-        demos: one entry each: env_id, kwargs, length, offset, score, fingerprint, rewards as [step, reward] pairs.
+        demos: one entry each: env_id, kwargs, length, offset, score, fingerprint, rewards as [step, reward] pairs,
+            steps at which a life was lost.
         versions: of python, torch, gymnasium, numpy, ale-py and this package; torch threads; git revision.
     """
 
@@ -90,6 +91,7 @@ def describe(demos: Sequence[Demo], config: TrainConfig) -> Run:
             "score": demo.score,
             "fingerprint": demo.fingerprint,
             "rewards": [[int(step), float(demo.rewards[step])] for step in demo.rewards.nonzero()[0]],
+            "lives_lost": (demo.lives[1:] < demo.lives[:-1]).nonzero()[0].tolist(),
         }
         for demo in demos
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,9 @@ import torch
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_after
-from demo_curriculum.progress.tensorboard import TensorBoardWriter
+from demo_curriculum.progress.log import ProgressLog, truncate_after
+from demo_curriculum.progress.schema import SCHEMA, Record
+from demo_curriculum.progress.writers import WriterName, Writers
 from demo_curriculum.training.best import BestEpisode
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
@@ -105,7 +106,7 @@ def train(
     device: DeviceName = "auto",
     checkpoint_every: float = 60.0,
     keep_checkpoints: int = 20,
-    tensorboard: bool = False,
+    log_to: Sequence[WriterName] = (),
 ) -> Reason:
     """Trains until a limit is met or SIGINT or SIGTERM arrives, and saves; returns why it stopped.
 
@@ -119,7 +120,7 @@ def train(
         device: where the networks live; a run may go on elsewhere.
         checkpoint_every: seconds.
         keep_checkpoints: policies kept for good, spaced by frontier.
-        tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
+        log_to: tools that get the progress too, beside the run's own log.
     """
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -146,7 +147,7 @@ def train(
             around = {"seconds": seconds, "best": list(best.rank)}
             save_checkpoint(checkpoints, trainer.update, {"trainer": whole, **around})
 
-    journal = _journal(folder, run, trainer, display, resumed=state is not None, tensorboard=tensorboard)
+    journal = _journal(folder, run, trainer, display, resumed=state is not None, log_to=log_to)
     with journal as write, _stop_requests(twice=ranks.size == 1) as stop:
         if state is None:
             save()
@@ -184,9 +185,9 @@ def _agree(ranks: Ranks, reason: Reason | None, save_due: bool) -> tuple[Reason 
 
 @contextmanager
 def _journal(
-    folder: Path, run: Run, trainer: Trainer, display: Display | None, *, resumed: bool, tensorboard: bool
+    folder: Path, run: Run, trainer: Trainer, display: Display | None, *, resumed: bool, log_to: Sequence[WriterName]
 ) -> Iterator[Callable[[Record], None]]:
-    """Takes records to the progress log, to TensorBoard and to the display; at all ranks but the first nowhere."""
+    """Takes records to the progress log, to tools and to the display; at all ranks but the first nowhere."""
     if display is None:
         yield lambda record: None
         return
@@ -195,23 +196,23 @@ def _journal(
         truncate_after(path, trainer.update)
     else:
         path.unlink(missing_ok=True)
-    events = TensorBoardWriter(folder / "tensorboard", resume_at=trainer.agent_steps) if tensorboard else nullcontext()
-    with ProgressLog(path) as log, events as writer:
+    header = run_record(run)
+    writers = Writers(log_to, folder, header, resume_at=trainer.agent_steps if resumed else None)
+    with ProgressLog(path) as log, writers:
 
         def write(record: Record) -> None:
             log.write(record)
+            writers.write(record)
             if record["kind"] in ("move", "buckets", "remedy"):
                 display.event(record)
             elif record["kind"] == "update":
                 display.update(record)
-                if writer is not None:
-                    writer.write(record)
 
         if resumed:
             write({"kind": "resume", "update": trainer.update, "reason": "resumed from a checkpoint"})
             display.message(f"going on from update {trainer.update}, {trainer.agent_steps:,} agent steps")
         else:
-            write(run_record(run))
+            write(header)
         yield write
 
 
@@ -297,7 +298,15 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
     )
     if report.update % BUCKETS_EVERY == 0:
         records += [
-            {"kind": "buckets", "update": report.update, "demo": index, **buckets._asdict()}
+            {
+                "kind": "buckets",
+                "update": report.update,
+                "demo": index,
+                "width": buckets.width,
+                # No picture shows more digits, and of a long demo these are most of the log.
+                "tie_rate": [None if rate is None else round(rate, 2) for rate in buckets.tie_rate],
+                "trials": [round(trials) for trials in buckets.trials],
+            }
             for index, buckets in enumerate(trainer.curriculum.buckets())
         ]
     return records

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.progress.log import Record, read_log
+from demo_curriculum.progress.log import read_log
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import EVALS, LOG, add_evaluation, keep_demo_file
 from demo_curriculum.store import read_demos
 from demo_curriculum.training import session

@@ -167,3 +167,22 @@ def test_a_live_run_is_followed_from_before_its_first_update_to_its_end(tmp_path
     assert not follower.is_alive()
     assert "frontier 0 of 380" in screen.getvalue().splitlines()[-1]
     assert len(screen.getvalue().splitlines()) > 5
+
+
+def test_following_ends_when_asked_to(tmp_path, climb):
+    with ProgressLog(tmp_path / "progress.jsonl") as log:
+        for record in climb[:-1]:
+            log.write(record)
+    mine, theirs = os.openpty()
+    keys, console = Keys(theirs), Console(file=io.StringIO(), width=200)
+    follower = threading.Thread(
+        target=follow_climb, args=(tmp_path,), kwargs={"console": console, "every": 0.02, "keys": keys}
+    )
+    follower.start()
+    follower.join(0.5)
+    assert follower.is_alive()
+    os.write(mine, b"q")
+    follower.join(20)
+    assert not follower.is_alive()
+    os.close(mine)
+    os.close(theirs)

@@ -5,11 +5,11 @@ import pytest
 
 from demo_curriculum.cli.main import main
 from demo_curriculum.errors import UsageError
-from demo_curriculum.progress.comparison import compare_runs, iqm
+from demo_curriculum.progress.comparison import compare_runs, describe, iqm
 
 
-def run(seed, moves, *, rule="adaptive", fingerprint="ab"):
-    """A run whose frontier comes to each step of ``moves`` after so many agent steps."""
+def run(seed, frontiers, *, rule="adaptive", fingerprint="ab"):
+    """A run whose frontier comes to each step of ``frontiers`` after so many agent steps."""
     demo = {
         "env_id": "x",
         "length": 100,
@@ -22,16 +22,8 @@ def run(seed, moves, *, rule="adaptive", fingerprint="ab"):
     return [
         header,
         *(
-            {
-                "kind": "move",
-                "update": 1,
-                "agent_steps": at,
-                "demo": 0,
-                "before": 100,
-                "after": step,
-                "reason": "advance",
-            }
-            for step, at in moves.items()
+            {"kind": "update", "update": at // 100, "agent_steps": at, "frontiers": [step]}
+            for step, at in frontiers.items()
         ),
     ]
 
@@ -55,10 +47,26 @@ def test_seeds_are_grouped_and_each_reward_has_its_steps():
     assert comparison.goals == [("+3", 80), ("+2", 20), ("the beginning", 0)]
     first, second = comparison.groups
     assert first.steps.tolist() == [[100, 300, 400], [300, 500, np.inf]]
+    assert first.label == "rule adaptive"
     assert (second.name, second.label, second.steps.tolist()) == ("c", "rule openai", [[50, np.inf, np.inf]])
     told = comparison.to_json()["groups"][0]["goals"]
     assert told[0] == {"reached": 2, "iqm": 200.0, "low": 100.0, "high": 300.0, "steps": [100.0, 300.0]}
     assert told[2] == {"reached": 1, "iqm": None, "low": 400.0, "high": None, "steps": [400.0, None]}
+
+
+def test_of_a_climb_in_segments_all_that_follows_a_reward_counts():
+    records = run(0, {90: 100, 50: 200, 49: 300, 48: 400})
+    for record, first, second in zip(records[1:], (45, 20, 20, 0), (90, 85, 50, 50), strict=True):
+        record["segments"] = [[[0, 50, first], [50, 100, second]]]
+    # The first segment was at the reward of step 20 after 200 agent steps, but not the second at its beginning.
+    assert compare_runs([("a", records)]).groups[0].steps.tolist() == [[300, 300, 400]]
+
+
+def test_a_figure_is_told_as_exactly_as_it_is_known():
+    entry = {"reached": 2, "iqm": 200.0, "low": 100.0, "high": None}
+    assert describe(entry, 3) == "200 (100–∞), 2 of 3"
+    assert describe({**entry, "reached": 0, "iqm": None}, 3) == "never, 0 of 3"
+    assert describe({**entry, "reached": 1}, 1) == "200"
 
 
 def test_other_demos_are_refused():
@@ -81,6 +89,6 @@ def test_the_command_writes_all_its_forms(tmp_path, capsys):
     assert [group["goals"][0]["iqm"] for group in document["groups"]] == [100, 100]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "c.html").read_text()
-    assert "a&lt;b" in page and "100 (100–100), 1 of 1" in page
+    assert "a&lt;b" in page and "<td>100</td>" in page
     assert main(["compare", *runs]) == 0
-    assert "100 (100–100), 1 of 1" in capsys.readouterr().out
+    assert " 100 " in (told := capsys.readouterr().out) and "never" in told and "rule openai" in told

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -57,12 +59,20 @@ def test_a_climb_is_filmed_from_the_policies_kept(key, tmp_path, capsys):
             "update": number,
             "agent_steps": 4096 * number,
             "frontiers": [frontier],
+            "segments": [[[0, 100, frontier - 240], [100, len(demo), frontier]]],
             "left": frontier,
             "policy": policy,
         }
         save_checkpoint(tmp_path / MILESTONES, number, state, kept=None)
     assert main(["replay", str(tmp_path), "--film", str(film)]) == 0
     assert "2 scenes" in capsys.readouterr().out
+    # The newest policy is a third scene, from the demo's beginning.
+    trained = {"policy": policy, "update": 9, "agent_steps": 4096 * 9}
+    save_checkpoint(tmp_path / "checkpoints", 9, {"trainer": trained, "seconds": 0.0})
+    longer = tmp_path / "longer.mp4"
+    assert main(["replay", str(tmp_path), "--film", str(longer)]) == 0
+    assert "3 scenes" in capsys.readouterr().out
+    assert len(frames(longer)) > len(frames(film)) + 24
     shown = frames(film)
     # Each scene stands still at its end, and both begin with agent and demonstrator in the same place.
     assert shown[0].shape == (500, 860, 3) and len(shown) > 2 * 24
@@ -70,6 +80,16 @@ def test_a_climb_is_filmed_from_the_policies_kept(key, tmp_path, capsys):
     assert np.abs(agent - demonstrator).mean() < 3
     assert np.abs(shown[-1].astype(int) - shown[-20]).mean() < 1
     assert [path.name for path in tmp_path.glob("*.tmp")] == []
+
+
+def test_a_run_knows_where_its_demo_lost_a_life(key):
+    demo = read_demos(key)[0]
+    assert describe([demo], TrainConfig()).demos[0]["lives_lost"] == []
+    lives = demo.lives.copy()
+    lives[100:] -= 1
+    lives[150:] += 1
+    # Action 99 lost it; the one gained later is no loss.
+    assert describe([dataclasses.replace(demo, lives=lives)], TrainConfig()).demos[0]["lives_lost"] == [99]
 
 
 def test_begins_exactly_where_the_demo_was(key):

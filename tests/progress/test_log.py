@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo_curriculum.progress import schema
 from demo_curriculum.progress.log import (
-    FIELDS,
     LogError,
     ProgressLog,
     comparable,
@@ -25,6 +25,18 @@ def move(update):
         "before": 80,
         "after": 64,
         "reason": "advance",
+    }
+
+
+def updated(update):
+    numbers = ("agent_steps", "frames", "seconds", "steps_per_second", "score")
+    lists = ("frontiers", "tie_rate", "reset_tie_rate", "reset_trials")
+    return {
+        "kind": "update",
+        "update": update,
+        **dict.fromkeys(numbers, 0),
+        **{name: [0] for name in lists},
+        "metrics": {},
     }
 
 
@@ -74,7 +86,7 @@ def test_a_log_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, 
         ("[1]", "line 2 is no record"),
         ("[" * 100_000, "line 2 is not JSON"),
         ('{"kind":7}', "line 2 is no record"),
-        ('{"kind":"end","update":1}', "line 2: the end record lacks reason"),
+        ('{"kind":"end","update":1}', "line 2: the end record has no proper reason"),
         ("\xff", "line 2 is not JSON"),
         ('{"kind":"party"}', "party (1)"),
     ],
@@ -84,6 +96,32 @@ def test_a_bad_line_is_left_out_and_told(path, line, says):
     told = []
     assert read_log(path, told.append) == [move(1), move(2)]
     assert len(told) == 1 and str(path) in told[0] and says in told[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", "9"),
+        ("score", [1]),
+        ("frontiers", 5),
+        ("frontiers", [None]),
+        ("agent_steps", None),
+        ("agent_steps", float("inf")),
+        ("metrics", []),
+        ("segments", [[[0, 9]]]),
+    ],
+)
+def test_a_value_that_no_reader_could_use_is_told_as_a_damaged_line(path, name, value):
+    path.write_text(f"{json.dumps({**updated(1), name: value})}\n{json.dumps(updated(2))}\n")
+    told = []
+    assert read_log(path, told.append) == [updated(2)]
+    assert told == [f"{path}: damaged lines were left out: line 1: the update record has no proper {name}"]
+
+
+def test_all_kinds_and_fields_are_documented():
+    for kind, fields in schema.KINDS.items():
+        assert f"``{kind}``" in schema.__doc__
+        assert all(f"``{name}``" in schema.__doc__ for name in fields)
 
 
 def test_many_bad_lines_are_one_note(path):
@@ -108,7 +146,7 @@ def test_fields_of_a_later_version_are_read_past_but_a_later_schema_is_refused(p
 def test_thinned_reading_keeps_first_last_moves_and_whole_moments(path):
     with ProgressLog(path) as log:
         for update in range(1, 101):
-            log.write({"kind": "update", **dict.fromkeys(FIELDS["update"], 0), "update": update})
+            log.write(updated(update))
             if update % 10 == 0:
                 log.write(move(update))
                 for demo in (0, 1):

@@ -129,10 +129,10 @@ def test_in_a_browser_the_slider_moves_the_frontier_the_picture_and_the_cursor(b
             """
             const at = (id) => document.getElementById(id);
             return {
-              picture: at("picture").src,
-              width: at("picture").naturalWidth,
+              picture: document.querySelector("#screens img").src,
+              width: document.querySelector("#screens img").naturalWidth,
               frontier: document.querySelector("dd").firstChild.textContent,
-              mark: at("mark").getAttribute("x1"),
+              mark: document.querySelector("#bar .mark").getAttribute("x1"),
               lit: document.querySelectorAll("#strip img:not(.ahead)").length,
               cursor: at("charts").layout.shapes[0].x0,
               index: at("slider").value,
@@ -188,6 +188,55 @@ def test_in_a_browser_the_slider_moves_the_frontier_the_picture_and_the_cursor(b
     asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in asked if e["method"] == "Network.requestWillBeSent"]
     assert {url.split(":")[0] for url in urls} <= {"file", "data", "blob"}
+
+
+def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser, climb, tmp_path):
+    swatches = [solid((40 * i, 20, 200)) for i in range(6)]
+    pictures = {climb[0]["demos"][0]["fingerprint"]: Pictures([0, 76, 152, 228, 304, 380], swatches)}
+    updates = [record for record in climb if record["kind"] == "update"]
+    for update in updates[:-1]:
+        update["segments"] = [[[0, 200, 90], [200, 380, max(update["frontiers"][0], 200)]]]
+    updates[-1]["segments"] = [[[0, 380, 0]]]
+    climb[0]["demos"][0]["lives_lost"] = [190]
+    merge = {"kind": "move", "update": 60, "agent_steps": 60 * 4096, "demo": 0, "before": 200, "after": 0}
+    climb.append({"kind": "best", "update": 50, "agent_steps": 50 * 4096, "score": 1400.0, "steps": 380})
+    climb.append({**merge, "reason": "merge", "tie_rate": 0.4, "trials": 64, "goal": 380})
+    evaluated = {"kind": "eval", "update": 60, "agent_steps": 60 * 4096, "episodes": 9, "mean": 300.0, "ties": 0.5}
+    climb += [{**evaluated, "protocol": "sticky"}, {**evaluated, "protocol": "of tomorrow"}]
+    path = tmp_path / "climb.html"
+    path.write_text(draw_page([Climb("one", climb, pictures)]), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert [text(browser, "dt", 0), text(browser, "dd", 0)] == ["Frontier", "0\nof 380, 100 % climbed"]
+    assert count(browser, "#screens img") == count(browser, ".mark") == 1
+    browser.find_element("id", "slider").send_keys("\ue011")  # Home
+    # 90 steps of the first segment, 340 - 200 of the second.
+    assert text(browser, "dd", 0).startswith("230\nof 380 steps, in 2 segments, 39 %")
+    shown = [figure.text for figure in browser.find_elements("css selector", "#screens figcaption")]
+    assert shown == ["step 90, 90 left", "step 340, 140 left"]
+    (cross,) = browser.find_elements("css selector", "#bar text")
+    assert cross.get_attribute("x") == "50%"
+    sources = [image.get_attribute("src") for image in browser.find_elements("css selector", "#screens img")]
+    assert sources == [swatches[1], swatches[4]]
+    marks = browser.find_elements("css selector", "#bar .mark")
+    places = [float(mark.get_attribute("x1").rstrip("%")) for mark in marks]
+    assert places == pytest.approx([100 * 90 / 380, 100 * 340 / 380])
+    charts = browser.execute_script("return document.getElementById('charts').data.map(t => [t.yaxis, t.y, t.marker])")
+    left = next(y for axis, y, _ in charts if axis == "y7")
+    assert (left[0], left[-1]) == (230, 0)
+    symbols = [marker["symbol"] for _, _, marker in charts if marker and isinstance(marker.get("symbol"), list)]
+    assert symbols == [["circle", "star"]]
+    browser.find_element("tag name", "summary").click()
+    events = browser.find_element("id", "events").text
+    assert "merge 200 → 0" in events and "so far: 1,400 points in 380 steps" in events
+    assert browser.get_log("browser") == []
+
+
+def text(browser, selector, index):
+    return browser.find_elements("css selector", selector)[index].text
+
+
+def count(browser, selector):
+    return len(browser.find_elements("css selector", selector))
 
 
 def solid(colour):

@@ -32,7 +32,7 @@ def test_a_terminal_gets_the_bar_the_figures_and_the_last_moves(climb):
     shown = show(climb, terminal=True)
     last = shown[shown.rindex("ALE/MontezumaRevenge") :]
     assert "┃" in last and "●" in last
-    assert "ties from the reset 50 % of 60" in last
+    assert "from reset 50 % of 60" in last
     assert "advance 7 → 0 at 31 % ties of 64" in last
     assert "\x1b[?25h" in shown  # the cursor is given back
 

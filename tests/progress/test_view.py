@@ -15,6 +15,10 @@ def test_bar_holds_every_frontier(frontier, cell):
     assert demo_bar(DEMO, [[0, 100, frontier]], 10).plain.index("┃") == cell
 
 
+def test_bar_marks_lost_lives_and_a_frontier_before_the_demo_at_its_beginning():
+    assert demo_bar({**DEMO, "lives_lost": [35]}, [[0, 100, -30]], 10).plain == "┃●━✗━━━━━●"
+
+
 def test_bar_of_a_demo_shorter_than_the_bar():
     assert demo_bar({"length": 2, "rewards": []}, [[0, 2, 1]], 6).plain == "───┃━━"
 
@@ -55,7 +59,7 @@ def test_segments_have_a_frontier_each() -> None:
         "score": None,
     }
     view.add(update)
-    assert "frontier 90 of 100 (40 left in 3 segments)" in view.line()
+    assert "40 of 100 left, 3 segments" in view.line()
     view.add({**update, "seconds": 3.0, "segments": [[[0, 40, 0], [40, 70, 40], [70, 100, 80]]]})
     assert view.eta == pytest.approx(10 * 2 / 30)
 

@@ -9,6 +9,8 @@
   const UNKNOWN_RATE = 255;
   const SMOOTHED = 20; // updates over which the score from the reset is averaged
   const LABELLED = 12; // rewards named beside the chart
+  const SCREENS = 12; // pictures shown at once, one a segment
+  const PROTOCOLS = { deterministic: "diamond", noop: "square", sticky: "circle", epsilon: "x" };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const sameDemo = tracks.every((track) => track.demo === tracks[0].demo && track.length === tracks[0].length);
   let track = tracks[0];
@@ -69,11 +71,16 @@
   // Where the climb ends: the demo's first step, or the reset before it where the frontier goes there.
   const first = (which) => Math.min(0, ...which.frontier);
   const share = (step) => (step - first(track)) / (track.length - first(track));
+  // A demo is climbed in one segment or more, each back from its goal to its beginning.
+  const segmentsOf = (which, moment) => which.segments[moment].map(([begin, frontier], i, all) =>
+    ({ begin, frontier, goal: i + 1 < all.length ? all[i + 1][0] : which.length }));
+  const leftOf = (which, moment) => segmentsOf(which, moment).reduce((sum, one, i) =>
+    sum + one.frontier - (i ? one.begin : first(which)), 0);
 
   function drawBar() {
     const bar = at("bar");
     while (bar.childNodes.length > 1) bar.lastChild.remove();
-    const frontier = track.frontier[index];
+    const segments = segmentsOf(track, index);
     const piece = (from, to, fill) => bar.append(shape("rect", {
       x: `${100 * share(from)}%`, width: `${Math.max(100 * (share(to) - share(from)), 0.05)}%`, y: "30%", height: "40%", fill,
     }));
@@ -83,12 +90,15 @@
       const column = momentOf(track.heat.steps, track.steps[index]);
       for (let row = 0; row < track.heat.rows; row++) {
         const rate = heat[row * track.heat.steps.length + column];
-        const end = Math.min((row + 1) * track.heat.width, track.length);
-        const begin = Math.max(row * track.heat.width, frontier);
-        if (rate !== UNKNOWN_RATE && end > begin) piece(begin, end, viridis(rate / 100));
+        if (rate === UNKNOWN_RATE) continue;
+        for (const one of segments) {
+          const begin = Math.max(row * track.heat.width, one.frontier);
+          const end = Math.min((row + 1) * track.heat.width, one.goal);
+          if (end > begin) piece(begin, end, viridis(rate / 100));
+        }
       }
-    } else if (frontier < track.length) {
-      piece(frontier, track.length, colour("accent"));
+    } else {
+      for (const one of segments) if (one.frontier < one.goal) piece(one.frontier, one.goal, colour("accent"));
     }
     for (const [step, reward] of track.rewards) {
       const dot = shape("circle", { cx: `${100 * share(step)}%`, cy: "50%", r: 5, fill: colour(reward > 0 ? "reward" : "bad"),
@@ -98,9 +108,17 @@
       dot.append(title);
       bar.append(dot);
     }
-    bar.append(shape("line", { x1: `${100 * share(frontier)}%`, x2: `${100 * share(frontier)}%`, y1: "0", y2: "100%",
-      stroke: colour("ink"), "stroke-width": 3, id: "mark" }));
-    at("barText").textContent = `The demo: trained from step ${number(frontier)} to ${number(track.length)}`;
+    for (const step of track.livesLost) {
+      const cross = shape("text", { x: `${100 * share(step)}%`, y: "50%", "text-anchor": "middle", "dominant-baseline": "central", fill: colour("bad") });
+      cross.textContent = "✗";
+      bar.append(cross);
+    }
+    for (const one of segments) {
+      const x = `${100 * share(one.frontier)}%`;
+      bar.append(shape("line", { x1: x, x2: x, y1: "0", y2: "100%", stroke: colour("ink"), "stroke-width": 3, class: "mark" }));
+    }
+    at("barText").textContent = `The demo: trained ${segments.map((one) =>
+      `from step ${number(one.frontier)} to ${number(one.goal)}`).join(", ")}`;
   }
 
   const stripCount = () => Math.max(4, Math.floor(at("bar").clientWidth / 90));
@@ -126,33 +144,57 @@
     const after = momentOf(steps, step);
     return after > 0 && step - steps[after - 1] < steps[after] - step ? after - 1 : after;
   };
-  // The first moment at which the frontier was this early; the last one where it never was.
+  // The first moment at which this step was trained; the last one where it never was.
   const reached = (step) => {
-    const found = track.frontier.findIndex((frontier) => frontier <= step);
+    const found = track.segments.findIndex((_, moment) =>
+      segmentsOf(track, moment).some((one) => one.frontier <= step && (step < one.goal || step === track.length)));
     return found < 0 ? track.frontier.length - 1 : found;
   };
+
+  // What the agent sees at each frontier: the demo's picture there, one a segment.
+  function showScreens() {
+    const pictures = data.pictures[track.demo];
+    if (!pictures) return;
+    const all = segmentsOf(track, index);
+    const shown = all.length > SCREENS ? all.filter((one) => one.frontier > one.begin).slice(-SCREENS) : all;
+    const screens = at("screens");
+    while (screens.children.length > Math.max(shown.length, 1)) screens.lastChild.remove();
+    while (screens.children.length < shown.length) {
+      const figure = element("figure");
+      figure.append(element("img"), element("figcaption"));
+      screens.append(figure);
+    }
+    screens.style.setProperty("--across", Math.ceil(Math.sqrt(shown.length)));
+    shown.forEach((one, i) => {
+      const [picture, caption] = screens.children[i].children;
+      const chosen = nearest(pictures.steps, Math.max(one.frontier, 0));
+      if (picture.src !== pictures.images[chosen]) picture.src = pictures.images[chosen];
+      picture.alt = `The demo at step ${pictures.steps[chosen]}`;
+      const begun = i === 0 && one.frontier <= Math.max(first(track), 0);
+      const gathered = track.rewards.reduce((sum, [step, reward]) => (step < one.frontier ? sum + reward : sum), 0);
+      screens.children[i].classList.toggle("done", all.length > 1 && one.frontier <= one.begin);
+      caption.textContent = all.length > 1
+        ? `step ${number(one.frontier)}, ${one.frontier > one.begin ? `${number(one.frontier - one.begin)} left` : "done ✓"}`
+        : begun ? "The beginning: the agent plays all of the demo's game"
+        : `Demo step ${number(one.frontier)}: from here on the agent plays, ${number(track.target - gathered)} points to go`;
+    });
+  }
 
   function show(moment) {
     index = Math.min(Math.max(moment, 0), track.steps.length - 1);
     const slider = at("slider");
     slider.value = index;
     const frontier = track.frontier[index];
-    const pictures = data.pictures[track.demo];
-    if (pictures) {
-      const chosen = nearest(pictures.steps, Math.max(frontier, 0));
-      const picture = at("picture");
-      if (picture.src !== pictures.images[chosen]) picture.src = pictures.images[chosen];
-      picture.alt = `The demo at step ${pictures.steps[chosen]}`;
-      const gathered = track.rewards.reduce((sum, [step, reward]) => (step < frontier ? sum + reward : sum), 0);
-      at("caption").textContent = frontier <= first(track) && frontier <= 0
-        ? "The beginning: the agent plays all of the demo's game"
-        : `Demo step ${number(frontier)}: from here on the agent plays, ${number(track.target - gathered)} points to go`;
-    }
-    const climbed = 1 - share(frontier);
+    const segments = segmentsOf(track, index);
+    const left = leftOf(track, index), whole = track.length - first(track);
+    const climbed = `${Math.round(100 * (1 - left / whole))} % climbed`;
+    showScreens();
     const figures = [
-      ["Frontier", number(frontier), `of ${number(track.length)}, ${Math.round(100 * climbed)} % climbed`],
+      segments.length > 1
+        ? ["Left to climb", number(left), `of ${number(whole)} steps, in ${segments.length} segments, ${climbed}`]
+        : ["Frontier", number(frontier), `of ${number(track.length)}, ${climbed}`],
       ["Trained for", clock(track.seconds[index]), `${number(track.steps[index])} agent steps`],
-      ["Ties at the frontier", percent(lastKnown(track.ties, index)), "of the episodes from there"],
+      ["Ties at the frontier", percent(lastKnown(track.ties, index)), segments.length > 1 ? "of the episodes from there, all segments" : "of the episodes from there"],
       ["Ties from the reset", percent(lastKnown(track.resetTies, index)), "of the whole game"],
       ["Score from the reset", number(lastKnown(smooth(track), index), 1), `the demo has ${number(track.target)}`],
       ["Speed", `${number(track.rate[index])}/s`, `update ${number(track.update[index])}`],
@@ -165,8 +207,11 @@
       return box;
     }));
     slider.setAttribute("aria-valuetext",
-      `frontier ${number(frontier)}, ${number(track.steps[index])} agent steps, ${clock(track.seconds[index])}`);
-    for (const image of at("strip").children) image.classList.toggle("ahead", Number(image.dataset.step) < frontier);
+      `${segments.length > 1 ? `${number(left)} steps left to climb` : `frontier ${number(frontier)}`}, ${number(track.steps[index])} agent steps, ${clock(track.seconds[index])}`);
+    for (const image of at("strip").children) {
+      const step = Number(image.dataset.step);
+      image.classList.toggle("ahead", !segments.some((one) => one.frontier <= step && (step < one.goal || one.goal === track.length)));
+    }
     drawBar();
     moveCursor();
   }
@@ -194,15 +239,38 @@
     return smoothed.get(which);
   }
 
-  const ROWS = [["frontier", 3, "Where training starts"], ["heat", 2.4, "How often each start is tied"],
-    ["ties", 1.3, "Ties: frontier (thin), reset (thick)"],
-    ["score", 1.6, "Score from the game's own reset"], ["bonus", 1.1, "Exploration bonus"], ["entropy", 1.1, "Entropy of the policy"]];
+  const evaluated = [...new Set(tracks.flatMap((one) => one.evals.map((two) => two.protocol)))];
+  const MARKS = { diamond: "◆", square: "■", circle: "●", x: "✖" };
+  const symbolOf = (protocol) => PROTOCOLS[protocol] || "star";
+  const inSegments = tracks.some((one) => one.segments.some((moment) => moment.length > 1));
+  // Number of the y axis, height, title.
+  const ROWS = [[1, 3, "Where training starts (dotted: rewards)"],
+    ...(inSegments ? [[7, 1.3, "Left to climb, all segments together"]] : []), [2, 2.4, "How often each start is tied"],
+    [3, 1.3, "Ties: frontier (thin), reset (thick)"],
+    [4, 1.6, "Score from the game's own reset, in training" + (evaluated.length ? "</b><br>evaluated: "
+      + evaluated.map((name) => `${MARKS[symbolOf(name)] || "★"} ${name.replace(/[<>&]/g, "")}`).join("  ") : "")],
+    [5, 1.1, "Exploration bonus, mean of an agent step"], [6, 1.1, "Entropy of the policy, nats"]];
+  // x and y of the frontiers of all segments but the last, with a gap after each.
+  function otherFrontiers(which) {
+    const x = [], y = [], moments = times(which), open = new Map();
+    which.segments.forEach((_, moment) => {
+      for (const one of segmentsOf(which, moment).slice(0, -1)) {
+        if (!open.has(one.goal)) open.set(one.goal, []);
+        open.get(one.goal).push([moments[moment], height(which, one.frontier)]);
+      }
+    });
+    for (const points of open.values()) {
+      for (const [a, b] of points) { x.push(a); y.push(b); }
+      x.push(null); y.push(null);
+    }
+    return { x, y };
+  }
 
   function layoutAndTraces() {
     const narrow = at("charts").clientWidth < 560;
     const traces = [], annotations = [];
     const shapes = [{ type: "line", xref: "x", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0, line: { color: colour("ink"), width: 1.5 } }];
-    const total = narrow ? 1350 : 1250, gap = 46;
+    const total = (narrow ? 1350 : 1250) + (inSegments ? 130 : 0), gap = 50;
     const weights = ROWS.reduce((sum, row) => sum + row[1], 0);
     const usable = total - 100 - gap * (ROWS.length - 1);
     const layout = {
@@ -210,20 +278,19 @@
       plot_bgcolor: "transparent", font: { color: colour("ink"), family: "system-ui, sans-serif", size: narrow ? 11 : 12 },
       showlegend: false,
       hovermode: "closest", dragmode: narrow ? false : "zoom",
-      xaxis: { title: { text: axis === "steps" ? "agent steps" : `wall-clock, ${unit()[1]}` }, anchor: `y${ROWS.length}`, gridcolor: colour("line"),
+      xaxis: { title: { text: axis === "steps" ? "agent steps" : `wall-clock, ${unit()[1]}` }, anchor: "y6", gridcolor: colour("line"),
         zeroline: false, rangemode: "tozero", hoverformat: axis === "steps" ? ",.0f" : ",.2f",
         range: [0, Math.max(...tracks.map((one) => times(one)[one.steps.length - 1])) * 1.005] },
     };
     let top = total - 100;
     const scale = total - 100;
-    ROWS.forEach(([name, weight, title], row) => {
+    for (const [axisNumber, weight, title] of ROWS) {
       const bottom = top - (usable * weight) / weights;
-      const key = row ? `yaxis${row + 1}` : "yaxis";
-      layout[key] = { domain: [Math.max(bottom / scale, 0), Math.min(top / scale, 1)], gridcolor: colour("line"), zeroline: false, automargin: !narrow };
-      annotations.push({ text: `<b>${title}</b>`, xref: "paper", yref: "paper", x: 0, y: top / scale, xanchor: "left",
+      layout[axisNumber > 1 ? `yaxis${axisNumber}` : "yaxis"] = { domain: [Math.max(bottom / scale, 0), Math.min(top / scale, 1)], gridcolor: colour("line"), zeroline: false, automargin: !narrow };
+      annotations.push({ text: `<b>${title}</b>`, xref: "paper", yref: "paper", x: 0, y: top / scale, xanchor: "left", align: "left",
         yanchor: "bottom", showarrow: false, yshift: 3 });
       top = bottom - gap;
-    });
+    }
     const lines = (which, order, row, y, extra) => traces.push({ type: "scatter", mode: "lines", x: times(which), y,
       yaxis: row ? `y${row + 1}` : "y", name: which.name,
       line: { color: colourOf(order), width: 2 }, connectgaps: true, ...extra });
@@ -236,11 +303,17 @@
       lines(which, order, 0, which.frontier.map((step) => height(which, step)), {
         line: { color: colourOf(order), width: which === track ? 2.6 : 1.8, shape: "hv" },
         hovertemplate: "frontier %{y:,.0f} after %{x}<extra>" + which.name.replace(/[<>&]/g, "") + "</extra>" });
-      for (const [kind, symbol, tint] of [["retreat", "triangle-up", "bad"], ["remedy", "star-diamond", "remedy"], ["resume", "line-ns-open", "quiet"]]) {
+      if (inSegments) lines(which, order, 6, which.segments.map((_, moment) => height(which, leftOf(which, moment))), {
+        line: { color: colourOf(order), width: 2, shape: "hv" }, hovertemplate: "%{y:,.0f} left after %{x}<extra></extra>" });
+      const others = otherFrontiers(which);
+      if (others.x.length) traces.push({ type: "scatter", mode: "lines", x: others.x, y: others.y, yaxis: "y", name: which.name, connectgaps: false,
+        line: { color: colourOf(order), width: which === track ? 2 : 1.2, shape: "hv" },
+        hovertemplate: "segment's frontier %{y:,.0f} after %{x}<extra>" + which.name.replace(/[<>&]/g, "") + "</extra>" });
+      for (const [kind, symbol, tint] of [["retreat", "triangle-up", "bad"], ["merge", "circle-open", "ink"], ["remedy", "star-diamond", "remedy"], ["resume", "line-ns-open", "quiet"]]) {
         const marked = which.events.filter((event) => event.kind === kind);
         if (marked.length) traces.push({ type: "scatter", mode: "markers", name: kind,
           x: time(which, marked.map((event) => (axis === "steps" ? event.steps : event.seconds))),
-          y: marked.map((event) => height(which, which.frontier[momentOf(which.steps, event.steps)])),
+          y: marked.map((event) => height(which, event.at ?? which.frontier[momentOf(which.steps, event.steps)])),
           text: marked.map((event) => event.text.replace(/[<>&]/g, "")), hovertemplate: "%{text}<extra></extra>",
           marker: { symbol, size: kind === "remedy" ? 11 : 8, color: colour(tint), line: { color: colour("card"), width: kind === "resume" ? 2 : 1 } } });
       }
@@ -251,7 +324,7 @@
       lines(which, order, 3, smooth(which), { hovertemplate: "mean score %{y:,.1f}<extra></extra>" });
       if (which.evals.length) traces.push({ type: "scatter", mode: "markers", yaxis: "y4",
         x: time(which, which.evals.map((one) => (axis === "steps" ? one.agent_steps : which.seconds[momentOf(which.update, one.update)]))),
-        y: which.evals.map((one) => one.mean), marker: { symbol: "diamond", size: 10, color: colourOf(order), line: { color: colour("ink"), width: 1.5 } },
+        y: which.evals.map((one) => one.mean), marker: { symbol: which.evals.map((one) => symbolOf(one.protocol)), size: 10, color: colourOf(order), line: { color: colour("ink"), width: 1.5 } },
         text: which.evals.map((one) => `${one.protocol}, ${one.episodes} episodes: mean ${number(one.mean, 1)}, ties ${percent(one.ties)}`.replace(/[<>&]/g, "")),
         hovertemplate: "%{text}<extra></extra>" });
       lines(which, order, 4, which.bonus, { hovertemplate: "bonus %{y:.3g}<extra></extra>" });
@@ -274,6 +347,7 @@
       annotations.push({ text: "the demo", xref: "paper", x: narrow ? 0.01 : 1, xanchor: "left", xshift: narrow ? 0 : 4, yref: "y4", y: target,
         yanchor: narrow ? "bottom" : "middle", showarrow: false, font: { color: colour("reward"), size: 11 } });
     }
+    if (inSegments) Object.assign(layout.yaxis7, { rangemode: "tozero", title: { text: narrow ? "" : sameDemo ? "demo steps" : "% of the demo" } });
     Object.assign(layout.yaxis3, { range: [-4, 104], ticksuffix: " %" });
     const scores = tracks.flatMap((one) => [0, one.target, ...one.score.filter((value) => value !== null), ...one.evals.map((two) => two.mean)]);
     const least = scores.reduce((a, b) => Math.min(a, b)), most = scores.reduce((a, b) => Math.max(a, b));
@@ -295,6 +369,8 @@
           ticksuffix: " %", nticks: 5, outlinewidth: 0, x: 1.005 } });
       traces.push({ type: "scatter", mode: "lines", x: times(track), y: track.frontier.map((step) => height(track, step)), yaxis: "y2",
         line: { color: dark.matches ? "#ffffff" : "#000000", width: 1, shape: "hv" }, hoverinfo: "skip" });
+      traces.push({ type: "scatter", mode: "lines", ...otherFrontiers(track), yaxis: "y2", connectgaps: false,
+        line: { color: dark.matches ? "#ffffff" : "#000000", width: 1, shape: "hv" }, hoverinfo: "skip" });
     } else {
       annotations.push({ text: "not logged", xref: "paper", x: 0.5, yref: "y2 domain", y: 0.5, showarrow: false });
     }
@@ -304,6 +380,13 @@
     return [traces, { ...layout, shapes, annotations }];
   }
 
+  // The settings in which the runs on this page differ, as this one has them.
+  const settings = tracks.map((one) => Object.assign({}, ...one.about.filter(([name]) => name !== "versions").map(([, values]) => values)));
+  const differing = Object.keys(Object.assign({}, ...settings)).filter((key) => key !== "started"
+    && new Set(settings.map((one) => JSON.stringify(one[key]))).size > 1);
+  const differences = (which) => differing.length
+    ? ` (${differing.map((key) => `${key.replaceAll("_", " ")} ${settings[tracks.indexOf(which)][key] ?? "–"}`).join(", ")})` : "";
+
   let drawn = false;
   function drawCharts() {
     const [traces, layout] = layoutAndTraces();
@@ -312,7 +395,7 @@
     at("runs").replaceChildren(...tracks.map((one, order) => {
       const entry = element("li"), key = element("span", "", "key");
       key.style.background = colourOf(order);
-      entry.append(key, element(one === track ? "b" : "span", one.name));
+      entry.append(key, element(one === track ? "b" : "span", one.name + differences(one)));
       return entry;
     }));
     Plotly.react("charts", traces, layout, options);
@@ -338,11 +421,11 @@
     at("protocol").textContent = track.protocol + (track.ended ? `; ended: ${track.ended}` : "; still training, or was killed");
     at("slider").max = track.steps.length - 1;
     const known = Boolean(data.pictures[track.demo]);
-    at("screen").hidden = !known;
+    at("screens").hidden = !known;
     at("stage").classList.toggle("blind", !known);
     fillStrip();
     at("happened").hidden = !track.events.length;
-    at("happened").firstElementChild.textContent = `Retreats, remedies and interruptions (${track.events.length})`;
+    at("happened").firstElementChild.textContent = `Retreats, joined segments, remedies, best episodes, interruptions (${track.events.length})`;
     at("events").replaceChildren(...track.events.map((event) => {
       const entry = element("li");
       const button = element("button", `${clock(event.seconds)}  ${event.text}`, event.kind);
