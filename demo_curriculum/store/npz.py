@@ -53,7 +53,7 @@ def write_npz(path: Path | str, demos: Sequence[Demo]) -> None:
             }
         episodes.append(
             {"seed": demo.seed, "source": demo.origin, "complete": demo.complete, "offset": demo.offset}
-            | {"note": demo.note}
+            | {"note": demo.note, "fingerprint": demo.fingerprint}
         )
     simulator = demos[0].simulator
     metadata = {
@@ -191,7 +191,7 @@ def _demo(arrays: Mapping[str, NDArray[Any]], simulator: SimulatorSpec, index: i
                 refuse(f"{name}/snapshots/{column}: holds {snapshots[column].dtype} {snapshots[column].shape}")
         if len({len(values) for values in snapshots.values()}) != 1:
             refuse(f"{name}/snapshots: have different lengths")
-    return Demo(
+    demo = Demo(
         simulator=simulator,
         **{column: arrays[f"{name}/{column}"] for column in schema.EPISODE_COLUMNS},
         lives=arrays[f"{name}/infos/lives"],
@@ -202,3 +202,7 @@ def _demo(arrays: Mapping[str, NDArray[Any]], simulator: SimulatorSpec, index: i
         offset=_number(episode["offset"]),
         note=_text(episode["note"]),
     )
+    # Files of before there was one have none.
+    if episode.get("fingerprint", demo.fingerprint) != demo.fingerprint:
+        refuse(f"{name}: was changed after it was written: it does not have its fingerprint")
+    return demo
