@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.recording.explore import SearchError
-from demo_curriculum.store.files import check_regular_file, write_file
+from demo_curriculum.store.files import write_file
+from demo_curriculum.store.npz import read_arrays
 
-MAX_ARCHIVE_BYTES = 4 << 30
 TOP = 0.5
 """Share of draws among the cells of the highest scores, so that a search goes on where it came furthest."""
 TOP_DECAY = 0.3
@@ -136,19 +135,19 @@ def save_archive(path: Path, archive: Archive, best: Way | None, about: Mapping[
         for link in reversed(chain):
             numbers[id(link)] = len(ways)
             ways.append(link)
-    columns = {
-        "about": np.array(json.dumps(dict(about), allow_nan=False)),
+    columns: dict[str, Any] = {
+        "about": np.frombuffer(json.dumps(dict(about), allow_nan=False).encode(), np.uint8),
         "before": np.array([-1 if way.before is None else numbers[id(way.before)] for way in ways], np.int64),
         "score": np.array([way.score for way in ways], np.float64),
         "actions": np.array([action for way in ways for action in way.actions], np.int64),
-        "action_counts": np.array([len(way.actions) for way in ways], np.int64),
+        "actions/counts": np.array([len(way.actions) for way in ways], np.int64),
         "at": np.array([numbers[id(way)] for way in archive.ways], np.int64),
-        "best": np.array(-1 if best is None else numbers[id(best)], np.int64),
+        "best": np.array([-1 if best is None else numbers[id(best)]], np.int64),
         "visits": archive.visits,
     }
-    for name, parts in (("cell", archive.cells), ("state", archive.states)):
-        columns[f"{name}s"] = np.frombuffer(b"".join(parts), np.uint8)
-        columns[f"{name}_sizes"] = np.array([len(part) for part in parts], np.int64)
+    for name, parts in (("cells", archive.cells), ("states", archive.states)):
+        columns[name] = np.frombuffer(b"".join(parts), np.uint8)
+        columns[f"{name}/sizes"] = np.array([len(part) for part in parts], np.int64)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **columns)
     write_file(path, content.getvalue(), overwrite=True)
@@ -158,18 +157,22 @@ def load_archive(path: Path) -> tuple[Archive, Way | None, dict[str, Any]]:
     """Archive, best way, and what the search is about, as they were saved.
 
     Raises:
-        StoreError: there is no such file.
-        SearchError: it is damaged, or something else.
+        StoreError: there is no such file, or it is damaged.
+        SearchError: it is something else.
     """
-    check_regular_file(path, max_bytes=MAX_ARCHIVE_BYTES)
+    columns = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
-        about = json.loads(str(columns["about"]))
-        ends = np.cumsum(columns["action_counts"])
+        about = json.loads(columns["about"].tobytes())
+        ends = np.cumsum(columns["actions/counts"])
         ways: list[Way] = []
         for number, (before, score, count, end) in enumerate(
-            zip(columns["before"].tolist(), columns["score"].tolist(), columns["action_counts"], ends, strict=True)
+            zip(
+                columns["before"].tolist(),
+                columns["score"].tolist(),
+                columns["actions/counts"].tolist(),
+                ends.tolist(),
+                strict=True,
+            )
         ):
             if not -1 <= before < number or not 0 <= count <= end <= len(columns["actions"]):
                 raise ValueError(f"way {number} is none")
@@ -180,20 +183,24 @@ def load_archive(path: Path) -> tuple[Archive, Way | None, dict[str, Any]]:
                 ways.append(Way(ways[before], actions, score, ways[before].length + len(actions)))
         archive = Archive()
         for cell, at, state, visits in zip(
-            _parted("cell", columns), columns["at"], _parted("state", columns), columns["visits"].tolist(), strict=True
+            _parted("cells", columns),
+            columns["at"].tolist(),
+            _parted("states", columns),
+            columns["visits"].tolist(),
+            strict=True,
         ):
             archive.put(cell, ways[at], state, visits)
-        best = int(columns["best"])
+        best = int(columns["best"][0])
         if not len(archive) or not isinstance(about, dict):
             raise ValueError("it is empty")
         return archive, ways[best] if best >= 0 else None, about
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise SearchError(f"{path}: not a search that can be gone on with: {error}") from error
 
 
 def _parted(name: str, columns: Mapping[str, NDArray[Any]]) -> list[bytes]:
-    joined, sizes = columns[f"{name}s"].tobytes(), columns[f"{name}_sizes"]
+    joined, sizes = columns[name].tobytes(), columns[f"{name}/sizes"]
     if (sizes < 0).any() or sizes.sum() != len(joined):
-        raise ValueError(f"the sizes of its {name}s are wrong")
+        raise ValueError(f"the sizes of its {name} are wrong")
     ends = np.cumsum(sizes)
     return [joined[end - size : end] for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)]

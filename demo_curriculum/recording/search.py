@@ -226,8 +226,8 @@ class Search:
         """A saved search, to go on exactly as if it had never stopped, or for another score.
 
         Raises:
-            StoreError: there is no such file.
-            SearchError: it is damaged, or of another version of the simulator.
+            StoreError: there is no such file, or it is damaged.
+            SearchError: it is something else, or of another version of the simulator.
             DemoCurriculumError: its simulator is not installed.
         """
         archive, best, about = load_archive(path)
