@@ -162,7 +162,9 @@ def _replace(file: h5py.File, folder: Path, rng: Rng) -> None:
     parent, _, child = name.rpartition("/")
     group = file[parent] if parent else file
     there = file[name]
-    if isinstance(there, h5py.Dataset) and (there.external or there.is_virtual or (there.size or 0) > 10**7):
+    if isinstance(there, h5py.Dataset) and (
+        there.ndim == 0 or there.external or there.is_virtual or (there.size or 0) > 10**7
+    ):
         return  # hostile already; reading it would hang or fill this process
     length = file[name].shape[0] if isinstance(file[name], h5py.Dataset) else 5
     values = file[name][()] if isinstance(file[name], h5py.Dataset) else np.zeros(5)

@@ -149,10 +149,11 @@ def _by_search(
     try:
         with Watch(seconds, keep=lambda: search.save(kept)) as watch:
             search.run(polish_frames=polish_frames, processes=processes or cores, on_progress=watch)
-    finally:
+            search.save(kept)
+            search.tidy(watch.may_tidy)
+    except BaseException:
         search.save(kept)
-    if not watch.interrupted:
-        search.tidy()
+        raise
     demo = search.demo()
     reached = until_score is None or demo.score >= until_score
     command = ["demo-curriculum record", search.simulator.spec.env_id, "--search"]

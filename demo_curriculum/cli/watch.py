@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 5.0
 REDRAW_EVERY = 0.2
+TIDY = 30.0
+"""Seconds beyond its time for which a search may shorten what it found."""
 KEEP_EVERY = 60.0
 """Seconds of a search that a crash costs."""
 
@@ -76,6 +78,10 @@ class Watch:
         elif now >= self._begin + self._limit:
             self.early = "ended by the time limit"
         return self.early is None
+
+    def may_tidy(self) -> bool:
+        """Whether there is still time to shorten what was found."""
+        return not self.interrupted and (self.early is None or time.monotonic() < self._begin + self._limit + TIDY)
 
     def _line(self, progress: SearchProgress, seconds: float) -> str:
         best = f"{progress.score:.12g} points in {progress.length:,} frames" if progress.length else "none"

@@ -156,9 +156,12 @@ class Search:
         if self.done and self._found_at is None:
             self._found_at = self.frames
 
-    def tidy(self) -> None:
+    def tidy(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """One pass along the best way: leaves blocks out, or plays the action before them instead of their own,
         wherever the score is then still reached alive. What remains is no longer and changes action less often.
+
+        Args:
+            going_on: called before every block; where it returns False the rest of the way stays as it is.
         """
         if self.best is None:
             return
@@ -166,7 +169,7 @@ class Search:
         needed = min(self.best.score, self.until_score)
         way = self.best.whole()
         state, score, at = b"", 0.0, 0
-        while at < len(way) and explorer.frames < stop:
+        while at < len(way) and explorer.frames < stop and going_on():
             done, rest = way[:at], way[at + 1 :]
             if (length := explorer.reach(state, score, rest, needed)) is not None:
                 way = done + rest[:length]

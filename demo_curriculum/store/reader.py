@@ -198,6 +198,17 @@ def _episode_names(file: h5py.File) -> list[str]:
 
 def check_expansion(file: h5py.File, names: Sequence[str]) -> None:
     """What is declared for these episodes must be in proportion to the file: else a few kB would fill the memory."""
+    declared, allowed = declared_bytes(file, names), allowed_bytes(file)
+    if declared > allowed:
+        refuse(f"declares {declared:,} bytes, more than the {allowed:,} that a file of its size may expand to")
+
+
+def allowed_bytes(file: h5py.File) -> int:
+    """What everything that is read of a file may come to."""
+    return int(max(schema.FREE_BYTES, schema.FAIR_EXPANSION * file.id.get_filesize()))
+
+
+def declared_bytes(file: h5py.File, names: Sequence[str]) -> int:
     declared = 0
     for name in names:
         group = open_group(file, name)
@@ -207,9 +218,7 @@ def check_expansion(file: h5py.File, names: Sequence[str]) -> None:
             for column, kind in table.items():
                 dataset = open_column(parent, column, kind)
                 declared += math.prod(dataset.shape) * dataset.dtype.itemsize
-    allowed = max(schema.FREE_BYTES, schema.FAIR_EXPANSION * file.id.get_filesize())
-    if declared > allowed:
-        refuse(f"declares {declared:,} bytes, more than the {allowed:,} that a file of its size may expand to")
+    return declared
 
 
 def read_episode(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) -> Demo:
