@@ -122,39 +122,25 @@ class Search:
             polish_frames: demo steps to go on after the first way was found, for shorter ones.
             max_frames: demo steps after which it ends.
             processes: to explore with; ``simulator``'s game must then be one that every process can make.
-            on_progress: called before every round; the search ends when it returns False.
+            on_progress: called after every trip; the search ends when it returns False. What was found until then is
+                kept; only a search that ends between rounds goes on later exactly as if it had never stopped.
 
         Raises:
             SearchError: one of the processes died.
         """
 
+        def wanted() -> bool:
+            return on_progress(self.progress(polish_frames))
+
         def going_on() -> bool:
-            progress = self.progress(polish_frames)
-            return self.frames < max_frames and progress.polish_left != 0 and on_progress(progress)
+            return self.frames < max_frames and self.progress(polish_frames).polish_left != 0 and wanted()
 
         while (processes == 1 or self.frames < SERIAL_FRAMES) and going_on():
-            self.round(lambda jobs: map(self._explorer.trip, jobs))
+            self._round(lambda jobs: map(self._explorer.trip, jobs), wanted)
         if processes > 1 and self.frames >= SERIAL_FRAMES:
             with self._explorers(processes) as explore:
                 while going_on():
-                    self.round(explore)
-
-    def round(self, explore: Explore) -> None:
-        """Draws cells, has them explored from, and keeps what was found better."""
-        limit = self.best.length if self.best is not None and self.done else np.inf
-        best = (-np.inf, -np.inf) if self.best is None else self._explorer.rank(self.best.score, self.best.length)
-        drawn = self.archive.draw(np.random.default_rng([self.seed, self.rounds, ROUND]), ROUND, limit)
-        jobs, begins = [], []
-        for number, index in enumerate(drawn):
-            way = self.archive.ways[index]
-            begins.append(way)
-            seed = (self.seed, self.rounds, number)
-            jobs.append(Job(self.archive.states[index], way.score, way.length, limit, best, seed))
-        for begin, trip in zip(begins, explore(jobs), strict=True):
-            self._keep(begin, trip)
-        self.rounds += 1
-        if self.done and self._found_at is None:
-            self._found_at = self.frames
+                    self._round(explore, wanted)
 
     def tidy(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """One pass along the best way: leaves blocks out, or plays the action before them instead of their own,
@@ -245,6 +231,25 @@ class Search:
         search._found_at = frames if search.done else None
         return search
 
+    def _round(self, explore: Explore, wanted: Callable[[], bool]) -> None:
+        """Draws cells, has them explored from, and keeps what was found better, until it is no longer ``wanted``."""
+        limit = self.best.length if self.best is not None and self.done else np.inf
+        best = (-np.inf, -np.inf) if self.best is None else self._explorer.rank(self.best.score, self.best.length)
+        drawn = self.archive.draw(np.random.default_rng([self.seed, self.rounds, ROUND]), ROUND, limit)
+        jobs, begins = [], []
+        for number, index in enumerate(drawn):
+            way = self.archive.ways[index]
+            begins.append(way)
+            seed = (self.seed, self.rounds, number)
+            jobs.append(Job(self.archive.states[index], way.score, way.length, limit, best, seed))
+        for begin, trip in zip(begins, explore(jobs), strict=True):
+            self._keep(begin, trip)
+            if not wanted():
+                break
+        self.rounds += 1
+        if self.done and self._found_at is None:
+            self._found_at = self.frames
+
     def _keep(self, begin: Way, trip: Trip) -> None:
         self.frames += trip.frames
         way, taken = begin, 0
@@ -280,6 +285,9 @@ class Search:
                         yield trip.result()
                 except BrokenProcessPool as error:
                     raise _died() from error
+                finally:
+                    for trip in trips:
+                        trip.cancel()
 
             yield explore
 
