@@ -357,8 +357,8 @@ def begins(folder: Path, rng: Rng) -> str:
     if mutant == first.data:
         return "same"
     forged = replace(demo, snapshots=(replace(first, data=mutant), *demo.snapshots[1:]))
-    write_demos(path, [forged], overwrite=True)
     if rng.random() < 0.5:
+        write_demos(path, [forged], overwrite=True)
         with h5py.File(path, "r+") as file:
             seal = file["episode_0"].attrs
             seal.modify("fingerprint", np.bytes_(demo.fingerprint))
@@ -367,11 +367,10 @@ def begins(folder: Path, rng: Rng) -> str:
                 read(path)
                 raise AssertionError("a tampered beginning was read")
         return "refused"
-    (read_back,) = read_demos(path)
-    if read_back.fingerprint == demo.fingerprint:
+    if forged.fingerprint == demo.fingerprint:
         raise AssertionError("a forged demo has the fingerprint of the original")
     # Where verify finds nothing, all rewards, observations, lives and later snapshots are those of the original.
-    return "other" if verify_on(simulator(), read_back).matched else "refused"
+    return "other" if verify_on(simulator(), forged).matched else "refused"
 
 
 def actions(folder: Path, rng: Rng) -> str:
@@ -571,6 +570,7 @@ def fuzz(kind: str, mutants: int, seed: int = 0, batch: int = 100) -> tuple[Coun
         number = 0
         while number < mutants:
             number = _batch(kind, range(number, min(number + batch, mutants)), seed, folder, counts, faults)
+            print(f"{kind}: {number:,} of {mutants:,}, {dict(counts)}", file=sys.stderr, flush=True)
     return counts, faults
 
 
