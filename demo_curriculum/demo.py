@@ -202,8 +202,11 @@ class Demo:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of what makes this demo this demo: the game, the seed, every action and every reward."""
-        return demo_fingerprint(self.simulator, self.seed, self.offset, self.actions, self.rewards)
+        """sha256 (hex) of what makes this demo this demo: the game, the seed, every action and every reward, and the
+        state in which it begins where that is not the reset.
+        """
+        begin = self.snapshots[0].data if self.offset else b""
+        return demo_fingerprint(self.simulator, self.seed, self.offset, self.actions, self.rewards, begin)
 
     def snapshot_before(self, step: int) -> Snapshot | None:
         """The latest snapshot at or before ``step``; None where only the game's own reset lies before."""
@@ -250,11 +253,17 @@ class Demo:
 
 
 def demo_fingerprint(
-    simulator: SimulatorSpec, seed: int, offset: int, actions: NDArray[np.int64], rewards: NDArray[np.float64]
+    simulator: SimulatorSpec,
+    seed: int,
+    offset: int,
+    actions: NDArray[np.int64],
+    rewards: NDArray[np.float64],
+    begin: bytes,
 ) -> str:
-    """``Demo.fingerprint`` of a demo of which no more is known than this."""
+    """``Demo.fingerprint`` of a demo of which no more is known than this; ``begin`` is empty for the reset."""
     identity = [simulator.env_id, dict(simulator.kwargs), simulator.rom_md5, seed, offset]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     digest.update(actions.astype("<i8").tobytes())
     digest.update(rewards.astype("<f8").tobytes())
+    digest.update(begin)
     return digest.hexdigest()

@@ -92,6 +92,17 @@ def test_a_fingerprint_tells_games_seeds_actions_and_rewards_apart() -> None:
     assert replace(base, note="seen again").fingerprint == base.fingerprint
 
 
+def test_the_fingerprint_of_a_demo_that_begins_later_covers_the_state_it_begins_in_and_no_cache() -> None:
+    def begins(data: bytes, later: bytes) -> Demo:
+        return demo(offset=5, snapshots=(Snapshot(0, data, 1), Snapshot(3, later, 2)))
+
+    base = begins(b"state", b"later")
+    assert begins(b"stbte", b"later").fingerprint != base.fingerprint
+    assert begins(b"state", b"other").fingerprint == base.fingerprint
+    at_reset = demo(snapshots=(Snapshot(0, b"state", 1),))
+    assert replace(at_reset, snapshots=()).fingerprint == at_reset.fingerprint
+
+
 def test_an_env_id_may_not_name_code() -> None:
     with pytest.raises(InvalidDemoError, match="':'"):
         SimulatorSpec("os:system", {}, "x/1")

@@ -40,6 +40,7 @@ from demo_curriculum.recording.verification import verify_on
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import (
+    StoreError,
     read_demos,
     read_minari,
     read_npz,
@@ -161,7 +162,9 @@ def _replace(file: h5py.File, folder: Path, rng: Rng) -> None:
     parent, _, child = name.rpartition("/")
     group = file[parent] if parent else file
     there = file[name]
-    if isinstance(there, h5py.Dataset) and (there.external or there.is_virtual or (there.size or 0) > 10**7):
+    if isinstance(there, h5py.Dataset) and (
+        there.ndim == 0 or there.external or there.is_virtual or (there.size or 0) > 10**7
+    ):
         return  # hostile already; reading it would hang or fill this process
     length = file[name].shape[0] if isinstance(file[name], h5py.Dataset) else 5
     values = file[name][()] if isinstance(file[name], h5py.Dataset) else np.zeros(5)
@@ -344,15 +347,30 @@ def snapshots(folder: Path, rng: Rng) -> str:
 
 
 def begins(folder: Path, rng: Rng) -> str:
-    """The snapshot that a demo of a middle begins at is tampered with; what verify cannot find makes no difference."""
+    """The state that a demo of a middle begins in is tampered with, in a valid file. It is found, every time; and where
+    the forger gives the demo a new fingerprint too, it is no longer the demo of its author's.
+    """
+    path = folder / "x.h5"
     demo = game_demos()[0].segment(50, 240)
     first = demo.snapshots[0]
     mutant = mutated_state(first.data, rng)
     if mutant == first.data:
         return "same"
-    tampered = replace(demo, snapshots=(replace(first, data=mutant), *demo.snapshots[1:]))
+    forged = replace(demo, snapshots=(replace(first, data=mutant), *demo.snapshots[1:]))
+    if rng.random() < 0.5:
+        write_demos(path, [forged], overwrite=True)
+        with h5py.File(path, "r+") as file:
+            seal = file["episode_0"].attrs
+            seal.modify("fingerprint", np.bytes_(demo.fingerprint))
+        for read in (summarise, read_demos):
+            with suppress(StoreError):
+                read(path)
+                raise AssertionError("a tampered beginning was read")
+        return "refused"
+    if forged.fingerprint == demo.fingerprint:
+        raise AssertionError("a forged demo has the fingerprint of the original")
     # Where verify finds nothing, all rewards, observations, lives and later snapshots are those of the original.
-    return "other" if verify_on(simulator(), tampered).matched else "refused"
+    return "other" if verify_on(simulator(), forged).matched else "refused"
 
 
 def actions(folder: Path, rng: Rng) -> str:
@@ -552,6 +570,7 @@ def fuzz(kind: str, mutants: int, seed: int = 0, batch: int = 100) -> tuple[Coun
         number = 0
         while number < mutants:
             number = _batch(kind, range(number, min(number + batch, mutants)), seed, folder, counts, faults)
+            print(f"{kind}: {number:,} of {mutants:,}, {dict(counts)}", file=sys.stderr, flush=True)
     return counts, faults
 
 

@@ -1,6 +1,6 @@
-"""Makes the demos that ship again: runs the commands that made them, with their seeds (about three minutes).
+"""Makes demos like those that ship: runs the commands that made them, with their seeds (about three minutes).
 
-On another ale-py or numpy the seeds may lead to other demos, as good in score but not the same.
+On another ale-py, numpy or revision of the search the seeds lead to other demos, as good in score but not the same.
 """
 
 from __future__ import annotations

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 
 from demo_curriculum.cli.durations import seconds_of
 from demo_curriculum.errors import UsageError
-
-if TYPE_CHECKING:
-    from demo_curriculum.recording.search import SearchProgress
-
-LINE_EVERY = 5.0
-REDRAW_EVERY = 0.2
 
 
 def main(
@@ -40,6 +31,7 @@ def main(
     time_limit: str = "10m",
     polish_frames: int = 1_000_000,
     seed: int = 0,
+    processes: int | None = None,
     overwrite: bool = False,
 ) -> int:
     """Record a demo: by hand in a window, with time travel (H there shows the keys); from a file of actions; by a
@@ -48,15 +40,18 @@ def main(
 
     By hand, every few seconds and every exit are saved, and --continue goes on, also after a crash.
 
-    With --search no human is needed: snapshots of all the situations seen are kept and explored at random until the
-    score is reached without losing a life. Exits with 0 when the score was reached, 1 when the time was over before,
-    130 when interrupted; the best demo so far is then saved, if it has any reward.
+    With --search no human is needed: snapshots of all the situations seen are kept and explored at random, on all
+    cores, until the score is reached without losing a life, the time is over, or Ctrl-C. The best demo so far is then
+    saved, if it has any reward. What the search knows is kept beside it as D.h5.search, and --search --continue D.h5
+    goes on from there, also after a crash. Exits with 1 when the time was over before the score was reached, with 130
+    when interrupted.
 
     Args:
         env_id: the game, for instance ALE/MontezumaRevenge-v5; not needed with --continue.
         output: the demo file to write; with --continue by default the same one.
         keyboard: play by hand, with keyboard, mouse or game controller; the default where there is a display.
-        continue_: a demo file to go on with by hand, from where its last demo ended.
+        continue_: a demo file to go on with: by hand from where its last demo ended, with --search from what the search
+            that made it had found.
         fps: demo steps per second when playing by hand, by default the game's own; 0: one for every key pressed.
         actions: play the actions of this file from the reset: .npy, .npz, .csv or .json, one a demo step.
         policy: a run directory; let its policy play.
@@ -64,68 +59,117 @@ def main(
         keep: so many of the policy's best episodes are stored.
         max_frames: demo steps after which an episode of the policy is cut.
         search: let a search find the demo.
-        until_score: points that the demo shall have.
-        cell: which situations the search takes as one: game for what is known of this game, screen for the picture
-            made small, which works for every simulator that draws, observation for what it observes.
+        until_score: points that the demo shall have; by default as many as are found in the time.
+        cell: which situations the search takes as one: game for what is known of this game (room and place, where
+            there is such a thing), screen for the picture made small, which works for every simulator that draws,
+            observation for what it observes.
         time_limit: for the search, for instance 90s, 10m or 2h.
         polish_frames: frames to search on for shorter demos once there is one.
-        seed: of the search; the same seed finds the same demo.
+        seed: of the search; the same seed finds the same demo, on any number of cores.
+        processes: to search with, by default one a core.
         overwrite: replace an existing file.
     """
-    by_hand = keyboard or continue_ is not None or fps is not None
+    by_hand = keyboard or fps is not None or (continue_ is not None and not search)
     if sum([actions is not None, policy is not None, search, by_hand]) > 1:
         raise UsageError("playing by hand, --actions, --policy and --search are different ways to record; choose one")
     if actions is not None or policy is not None:
         return _by_itself(env_id, output, actions, policy, episodes, keep, max_frames, seed, overwrite)
     if not search:
         return _by_keyboard(env_id, output, continue_from=continue_, fps=fps, overwrite=overwrite)
-    if env_id is None or output is None:
-        raise UsageError("record --search needs a game and a file: record ENV_ID -o D.h5 --search --until-score POINTS")
-    if until_score is None or not until_score > 0:
-        raise UsageError("--search needs --until-score POINTS, more than 0")
-    if polish_frames < 0 or seed < 0:
-        raise UsageError("--polish-frames and --seed take 0 or more")
-    limit = seconds_of(time_limit)
+    if until_score is not None and not until_score > 0:
+        raise UsageError("--until-score takes POINTS, more than 0")
+    if polish_frames < 0 or seed < 0 or (processes is not None and processes < 1):
+        raise UsageError("--polish-frames and --seed take 0 or more, --processes 1 or more")
+    if continue_ is not None and (output or continue_) != continue_:
+        raise UsageError("--search --continue D.h5 goes on in the same file; leave -o out")
+    return _by_search(
+        env_id,
+        continue_ or output,
+        going_on=continue_ is not None,
+        until_score=until_score,
+        cell=cell,
+        seconds=seconds_of(time_limit),
+        polish_frames=polish_frames,
+        seed=seed,
+        processes=processes,
+        overwrite=overwrite,
+    )
 
-    import numpy as np
 
-    from demo_curriculum.recording.cells import cell_of
-    from demo_curriculum.recording.search import SearchError, search_demo
+def _by_search(
+    env_id: str | None,
+    output: Path | None,
+    *,
+    going_on: bool,
+    until_score: float | None,
+    cell: Literal["game", "screen", "observation"],
+    seconds: float,
+    polish_frames: int,
+    seed: int,
+    processes: int | None,
+    overwrite: bool,
+) -> int:
+    if output is None or (env_id is None and not going_on):
+        raise UsageError(
+            "a search needs a game and a file: record ENV_ID -o D.h5 --search, or record --search --continue D.h5"
+        )
+
+    import math
+    import os
+
+    from demo_curriculum.cli.watch import Watch
+    from demo_curriculum.recording.search import Search
     from demo_curriculum.simulators import make_simulator
     from demo_curriculum.store import StoreError, refuse_existing, write_demos
 
-    if not overwrite:
+    kept = output.with_name(f"{output.name}.search")
+    if not overwrite and not going_on:
         refuse_existing(output)
+        if kept.exists():
+            raise UsageError(
+                f"{kept}: a search for this file is there; go on with record --search --continue {output}, or begin "
+                "anew with --overwrite"
+            )
     try:
         # Found out now, not after minutes of search.
         tempfile.TemporaryFile(dir=output.parent).close()
     except OSError as error:
         raise StoreError(f"{output}: cannot be written: {error.strerror}") from error
-    simulator = make_simulator(env_id)
-    with _Watch(limit) as watch:
-        demo = search_demo(
-            simulator,
-            cell=cell_of(env_id, cell),
-            until_score=until_score,
-            # Atari policies act on every fourth frame, so a demo that they can copy does too.
-            block=4 if env_id.startswith("ALE/") else 1,
-            polish_frames=polish_frames,
-            rng=np.random.default_rng(seed),
-            on_progress=watch,
-        )
-    reached = demo.score >= until_score
-    if not reached and not watch.interrupted:
-        raise SearchError(
-            f"{env_id}: no way to {until_score:.12g} points within {time_limit}, the best has {demo.score:.12g}; "
-            f"try a longer --time-limit, another --seed or --until-score {demo.score:.12g}"
-        )
-    note = (
-        f"demo-curriculum record {env_id} --search --until-score {until_score:.12g} --polish-frames {polish_frames} "
-        f"--seed {seed}" + (f" --cell {cell}" if cell != "game" else "")
-    )
-    write_demos(output, [replace(demo, note=note + watch.early)], overwrite=overwrite)
-    print(f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps{watch.early}")
-    return 130 if watch.interrupted else 0
+    needed = math.inf if until_score is None else until_score
+    if going_on:
+        search = Search.load(kept, until_score=needed)
+        if env_id not in (None, search.simulator.spec.env_id):
+            raise UsageError(f"{kept}: is a search in {search.simulator.spec.env_id}, not in {env_id}")
+    else:
+        assert env_id is not None
+        # Atari policies act on every fourth frame, so a demo that they can copy does too.
+        block = 4 if env_id.startswith("ALE/") else 1
+        search = Search(make_simulator(env_id), block=block, cell=cell, until_score=needed, seed=seed)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with Watch(seconds, keep=lambda: search.save(kept)) as watch:
+            search.run(polish_frames=polish_frames, processes=processes or cores, on_progress=watch)
+            search.save(kept)
+            search.tidy(watch.may_tidy)
+    except BaseException:
+        search.save(kept)
+        raise
+    demo = search.demo()
+    reached = until_score is None or demo.score >= until_score
+    command = ["demo-curriculum record", search.simulator.spec.env_id, "--search"]
+    command += [] if until_score is None else [f"--until-score {until_score:.12g}"]
+    command += [f"--polish-frames {polish_frames}", f"--seed {search.seed}"]
+    command += [] if search.cell_name == "game" else [f"--cell {search.cell_name}"]
+    early = "" if watch.early is None else f"; {watch.early}, a longer search may find a better one"
+    note = " ".join(command) + ("; continued" if going_on else "") + early
+    write_demos(output, [replace(demo, note=note)], overwrite=overwrite or going_on)
+    text = f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps"
+    if reached and watch.early is None:
+        kept.unlink()
+    else:
+        text += f"{early}: record --search --continue {output}" if early else ""
+    print(text)
+    return 130 if watch.interrupted else 0 if reached else 1
 
 
 def _by_keyboard(
@@ -211,62 +255,3 @@ def _by_itself(
     scores = ", ".join(f"{demo.score:.12g} points in {len(demo)} demo steps" for demo in demos[:10])
     print(f"wrote {output}: {scores}" + (f" and {len(demos) - 10} more" if len(demos) > 10 else ""))
     return 0
-
-
-class _Watch:
-    """Shows how far a search is, and ends it when its time is over or at the first Ctrl-C; the second is as usual.
-
-    On a terminal it is one line that changes, elsewhere a line every few seconds.
-    All of it goes to standard error.
-
-    Attributes:
-        early: what ended the search before its time, as words to append; empty if nothing did.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self.early = ""
-        self._limit = limit
-        self._interrupted = False
-        self._console = Console(stderr=True)
-        self._status = self._console.status("searching")
-        self._begin = self._shown = time.monotonic()
-
-    @property
-    def interrupted(self) -> bool:
-        return self._interrupted
-
-    def __enter__(self) -> _Watch:
-        self._handler = signal.signal(signal.SIGINT, self._interrupt)
-        if self._console.is_terminal:
-            self._status.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._status.stop()
-        signal.signal(signal.SIGINT, self._handler)
-
-    def _interrupt(self, *signal_and_frame: object) -> None:
-        self._interrupted = True
-        signal.signal(signal.SIGINT, self._handler)
-
-    def __call__(self, progress: SearchProgress) -> bool:
-        """Whether the search shall go on."""
-        now = time.monotonic()
-        if self._console.is_terminal and now >= self._shown + REDRAW_EVERY:
-            self._status.update(self._line(progress, now - self._begin))
-            self._shown = now
-        elif not self._console.is_terminal and now >= self._shown + LINE_EVERY:
-            self._console.print(self._line(progress, now - self._begin), soft_wrap=True, highlight=False)
-            self._shown = now
-        if self._interrupted:
-            self.early = "; interrupted, a longer search may find a better one"
-        elif now >= self._begin + self._limit:
-            self.early = "; ended by the time limit, a longer search may find a better one"
-        return not self.early
-
-    def _line(self, progress: SearchProgress, seconds: float) -> str:
-        best = f"{progress.score:.12g} points in {progress.length} frames" if progress.length else "none"
-        return (
-            f"{seconds:.0f} s of {self._limit:.0f} s, {progress.frames:,} frames ({progress.frames / seconds:,.0f}/s), "
-            f"{progress.cells:,} cells, best so far: {best}"
-        )

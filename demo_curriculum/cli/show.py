@@ -99,6 +99,7 @@ def _print_tables(file: Path, summaries: list[DemoSummary]) -> None:
             "origin": summary.origin,
             "rewards": "  ".join(rewards) or "none",
             "note": summary.note,
+            "fingerprint": summary.fingerprint,
         }
         for name, value in rows.items():
             if value:

@@ -18,6 +18,9 @@ def main(file: Annotated[Path, tyro.conf.Positional], *, rebuild: bool = False, 
     """Replays every demo of a file and compares all rewards, lives, observations and snapshots; exits with 3 if
     anything differs. Long demos are replayed by segments on all cores.
 
+    A demo from the reset is proved by its actions alone. One that begins later is proved from the state in which it
+    begins; that state nothing in the file can prove, so its fingerprint is printed: compare it with its author's.
+
     Args:
         file: a demo file.
         rebuild: where the rewards match but the rest does not, as with another version of the simulator, put a file
@@ -40,9 +43,18 @@ def main(file: Annotated[Path, tyro.conf.Positional], *, rebuild: bool = False, 
         name = f"episode_{index}"
         with step_bar(f"playing {name}") as advance:
             problem = _problem(verify_demo(demo, on_progress=advance))
-        findings.append({"id": name, "matched": problem is None, "problem": problem})
+        begins = f"{demo.offset:,} steps after the reset" if demo.offset else "reset"
+        findings.append(
+            {"id": name, "matched": problem is None, "problem": problem}
+            | {"begins": begins, "fingerprint": demo.fingerprint}
+        )
         if not json:
             good = f"OK, {len(demo):,} steps, score {demo.score:,g}, {len(demo.snapshots):,} snapshots"
+            if demo.offset:
+                good += (
+                    f"; true from the state it begins in, {begins}, which only its author can vouch for: fingerprint "
+                    f"{demo.fingerprint}"
+                )
             print(f"{name}: {problem or good}", flush=True)
     if json:
         print(dumps({"file": str(file), "demos": findings}, indent=2))

@@ -1,4 +1,4 @@
-"""Finding a demo without a human: an archive of snapshots, explored at random.
+"""Finding a demo without a human: an archive of snapshots, explored at random on all cores.
 
 The first phase of Go-Explore (Ecoffet et al. 2021, "First return, then explore", Nature 590): return to a cell by
 restoring its snapshot, explore from it, keep the better way to every cell seen.
@@ -6,104 +6,33 @@ restoring its snapshot, explore from it, keep the better way to every cell seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from demo_curriculum.demo import Demo
-from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.recording.cells import Cell
-from demo_curriculum.simulators import Simulator
+from demo_curriculum.demo import Demo, SimulatorSpec
+from demo_curriculum.recording.archive import RESET, Archive, Way, load_archive, save_archive
+from demo_curriculum.recording.cells import Cell, CellName, cell_of
+from demo_curriculum.recording.explore import NOOP, TAIL, Explorer, Job, SearchError, Trip
+from demo_curriculum.simulators import Simulator, make_simulator, simulator_of
 from demo_curriculum.simulators.playback import play_demo, replay_demo
 
-NOOP = 0
-TAIL = 20
-"""Demo steps without action that a demo goes on, alive, behind the score it was made for."""
-ROLLOUT = 100
-"""Blocks explored from one snapshot, as many as Go-Explore's actions."""
-HOLD = 8
-"""Mean number of blocks for which exploration holds an action."""
+ROUND = 64
+"""Trips that are drawn from the archive together, whatever the number of processes, so that it changes nothing."""
+SERIAL_FRAMES = 20_000
+"""Demo steps that are played before other processes are started; easy searches are over sooner."""
+TIDY_FRAMES = 500_000
+"""Demo steps that tidying plays at most: its work grows with the square of the way."""
 
-
-class SearchError(DemoCurriculumError):
-    """The search found nothing that can be recorded."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A way from the reset to a state: the way to the node before, then ``actions``.
-
-    A node stays as it is when the archive replaces it, so the ways of those behind it stay whole.
-
-    Attributes:
-        before: None for the reset itself.
-        actions: one for each block.
-        state: what the simulator saved at the end of the way; None where it is reached by resetting.
-        score: return on the way.
-        length: blocks on the way.
-    """
-
-    before: Node | None
-    actions: tuple[int, ...]
-    state: bytes | None
-    score: float
-    length: int
-
-    def way(self) -> list[int]:
-        """The action of every block from the reset to here."""
-        parts = []
-        node: Node | None = self
-        while node is not None:
-            parts.append(node.actions)
-            node = node.before
-        return [action for part in reversed(parts) for action in part]
-
-
-RESET = Node(before=None, actions=(), state=None, score=0.0, length=0)
-
-
-class Archive:
-    """The best node known of every cell: the one with the higher score, then with the shorter way."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self._index: dict[Hashable, int] = {}
-        # Parallel to ``nodes`` and doubled when full, because they are read whole at every draw.
-        self._visits = np.zeros(1024)
-        self._lengths = np.zeros(1024)
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def wants(self, cell: Hashable, score: float, length: int) -> bool:
-        """Whether a way with this score and length is better than the one known to the cell."""
-        if cell not in self._index:
-            return True
-        known = self.nodes[self._index[cell]]
-        return (score, -length) > (known.score, -known.length)
-
-    def put(self, cell: Hashable, node: Node) -> None:
-        """Makes ``node`` the one of ``cell``, as yet unvisited."""
-        index = self._index.setdefault(cell, len(self.nodes))
-        if index < len(self.nodes):
-            self.nodes[index] = node
-        else:
-            self.nodes.append(node)
-        if len(self.nodes) > len(self._visits):
-            self._visits = np.concatenate([self._visits, np.zeros_like(self._visits)])
-            self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
-        self._visits[index] = 0
-        self._lengths[index] = node.length
-
-    def draw(self, rng: np.random.Generator, shorter_than: float = np.inf) -> Node:
-        """A node whose way is shorter than so many blocks, with weight 1/sqrt(visits + 1)."""
-        count = len(self.nodes)
-        weights = (self._lengths[:count] < shorter_than) / np.sqrt(self._visits[:count] + 1)
-        sums = np.cumsum(weights)
-        index = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
-        self._visits[index] += 1
-        return self.nodes[index]
+Explore = Callable[[Iterable[Job]], Iterable[Trip]]
 
 
 @dataclass(frozen=True)
@@ -115,100 +44,132 @@ class SearchProgress:
         cells: in the archive.
         score: of the best way on which no life is lost; 0 as long as there is none.
         length: its demo steps.
+        polish_left: demo steps still to be played for shorter ways; None before ``until_score`` is reached.
     """
 
     frames: int
     cells: int
     score: float
     length: int
+    polish_left: int | None
 
 
 class Search:
-    """The state of a search for ``until_score``.
+    """A search for ``until_score``; the same for the same seed, on any number of processes.
+
+    Args:
+        simulator: to explore with in this process; other processes make their own from its spec.
+        block: demo steps for which an action is held at least; a policy with this frame skip can copy the demo.
+        cell: name of the cell function, see ``cells``.
+        until_score: return that is enough; infinite for as much as can be found.
 
     Attributes:
         best: the best way from which the game goes on alive: the higher score up to ``until_score``, then the shorter.
         frames: demo steps played.
+
+    Raises:
+        ValueError: ``until_score`` is not above 0.
     """
 
     def __init__(
-        self, simulator: Simulator, *, cell: Cell, until_score: float, block: int, rng: np.random.Generator
+        self,
+        simulator: Simulator,
+        *,
+        block: int,
+        cell: CellName = "game",
+        until_score: float = np.inf,
+        seed: int = 0,
     ) -> None:
+        if not until_score > 0:
+            raise ValueError(f"until_score {until_score} is not above 0")
         self.simulator = simulator
-        self.cell = cell
+        self.cell_name = cell
         self.until_score = until_score
         self.block = block
-        self.rng = rng
+        self.seed = seed
         self.frames = 0
-        self.best: Node | None = None
+        self.rounds = 0
+        self.best: Way | None = None
         self.archive = Archive()
-        simulator.reset()
-        self._lives = simulator.lives
-        self.archive.put(cell(simulator), RESET)
+        self._explorer = Explorer(simulator, cell=self.cell, block=block, until_score=until_score)
+        self._found_at: int | None = None
+        self.archive.put(self.cell(simulator), RESET, b"")
+
+    @property
+    def cell(self) -> Cell:
+        return cell_of(self.simulator.spec.env_id, self.cell_name)
 
     @property
     def done(self) -> bool:
         return self.best is not None and self.best.score >= self.until_score
 
-    @property
-    def progress(self) -> SearchProgress:
+    def progress(self, polish_frames: int) -> SearchProgress:
         score, length = (self.best.score, self.best.length) if self.best is not None else (0.0, 0)
-        return SearchProgress(self.frames, len(self.archive), score, length * self.block)
+        left = None if self._found_at is None else max(self._found_at + polish_frames - self.frames, 0)
+        return SearchProgress(self.frames, len(self.archive), score, length * self.block, left)
 
-    def rollout(self) -> None:
-        """Returns to a cell and explores from it, until a life is lost or the way becomes too long to matter."""
-        limit = self.best.length if self.best is not None and self.done else np.inf
-        node = self.archive.draw(self.rng, limit)
-        self._restore(node)
-        score, action, hold = node.score, NOOP, 0
-        actions: list[int] = []
-        for length in range(node.length + 1, node.length + ROLLOUT + 1):
-            if hold == 0:
-                action, hold = int(self.rng.integers(self.simulator.action_count)), int(self.rng.geometric(1 / HOLD))
-            hold -= 1
-            reward = self._play(action)
-            score += reward
-            actions.append(action)
-            if self.simulator.lives < self._lives or length >= limit:
-                return
-            if reward > 0 and self._better(score, length):
-                found = Node(node, tuple(actions), self.simulator.save(), score, length)
-                if self._survives():
-                    self.best = found
-                if score >= self.until_score:
-                    return
-                self._restore(found)
-            if self.simulator.game_over:
-                return
-            cell = self.cell(self.simulator)
-            if self.archive.wants(cell, score, length):
-                node = Node(node, tuple(actions), self.simulator.save(), score, length)
-                self.archive.put(cell, node)
-                actions = []
+    def run(
+        self,
+        *,
+        polish_frames: int,
+        max_frames: float = np.inf,
+        processes: int = 1,
+        on_progress: Callable[[SearchProgress], bool] = lambda progress: True,
+    ) -> None:
+        """Searches on until ``until_score`` is reached without losing a life, and has been polished.
 
-    def tidy(self) -> None:
+        Args:
+            polish_frames: demo steps to go on after the first way was found, for shorter ones.
+            max_frames: demo steps after which it ends.
+            processes: to explore with; ``simulator``'s game must then be one that every process can make.
+            on_progress: called after every trip; the search ends when it returns False. What was found until then is
+                kept; only a search that ends between rounds goes on later exactly as if it had never stopped.
+
+        Raises:
+            SearchError: one of the processes died.
+        """
+
+        def wanted() -> bool:
+            return on_progress(self.progress(polish_frames))
+
+        def going_on() -> bool:
+            return self.frames < max_frames and self.progress(polish_frames).polish_left != 0 and wanted()
+
+        while (processes == 1 or self.frames < SERIAL_FRAMES) and going_on():
+            self._round(lambda jobs: map(self._explorer.trip, jobs), wanted)
+        if processes > 1 and self.frames >= SERIAL_FRAMES:
+            with self._explorers(processes) as explore:
+                while going_on():
+                    self._round(explore, wanted)
+
+    def tidy(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """One pass along the best way: leaves blocks out, or plays the action before them instead of their own,
         wherever the score is then still reached alive. What remains is no longer and changes action less often.
+
+        Args:
+            going_on: called before every block; where it returns False the rest of the way stays as it is.
         """
         if self.best is None:
             return
+        explorer, stop = self._explorer, self._explorer.frames + TIDY_FRAMES
         needed = min(self.best.score, self.until_score)
-        way = self.best.way()
-        node = RESET
-        while node.length < len(way):
-            done, rest = way[: node.length], way[node.length + 1 :]
-            if (length := self._reach(node, rest, needed)) is not None:
+        way = self.best.whole()
+        state, score, at = b"", 0.0, 0
+        while at < len(way) and explorer.frames < stop and going_on():
+            done, rest = way[:at], way[at + 1 :]
+            if (length := explorer.reach(state, score, rest, needed)) is not None:
                 way = done + rest[:length]
                 continue
-            if done and done[-1] != way[node.length]:
+            if done and done[-1] != way[at]:
                 changed = [done[-1], *rest]
-                if (length := self._reach(node, changed, needed)) is not None:
+                if (length := explorer.reach(state, score, changed, needed)) is not None:
                     way = done + changed[:length]
-            self._restore(node)
-            action = way[node.length]
-            score = node.score + self._play(action)
-            node = Node(node, (action,), self.simulator.save(), score, node.length + 1)
-        self.best = node
+            explorer.go(state)
+            score += explorer.play(way[at])
+            state = explorer.pack(self.simulator.save())
+            at += 1
+        # What is behind the last reward that counts was cut by ``reach``, or is as it was.
+        self.best = Way(None, tuple(way), self.best.score, len(way))
 
     def demo(self) -> Demo:
         """The best way as a demo, played from the reset and verified by playing it again.
@@ -218,7 +179,7 @@ class Search:
         """
         if self.best is None:
             raise SearchError(f"no reward found in {self.frames:,} frames; search longer or with another seed")
-        actions = [action for action in self.best.way() for _ in range(self.block)]
+        actions = [action for action in self.best.whole() for _ in range(self.block)]
         self.simulator.reset()
         self.simulator.play(actions)
         if not self.simulator.game_over:
@@ -231,81 +192,128 @@ class Search:
             )
         return demo
 
-    def _better(self, score: float, length: int) -> bool:
-        if self.best is None:
-            return True
-        capped, known = min(score, self.until_score), min(self.best.score, self.until_score)
-        return (capped, -length) > (known, -self.best.length)
+    def save(self, path: Path) -> None:
+        """Writes all that is needed to go on.
 
-    def _play(self, action: int) -> float:
-        self.frames += self.block
-        return self.simulator.play([action] * self.block)
+        Raises:
+            StoreError: the disk refused.
+        """
+        spec = self.simulator.spec
+        about = {
+            "env_id": spec.env_id,
+            "versions": dict(spec.versions),
+            "cell": self.cell_name,
+            "block": self.block,
+            "seed": self.seed,
+            "frames": self.frames,
+            "rounds": self.rounds,
+        }
+        save_archive(path, self.archive, self.best, about)
 
-    def _restore(self, node: Node) -> None:
-        if node.state is None:
-            self.simulator.reset()
-        else:
-            self.simulator.restore(node.state)
+    @classmethod
+    def load(cls, path: Path, *, until_score: float = np.inf) -> Search:
+        """A saved search, to go on exactly as if it had never stopped, or for another score.
 
-    def _survives(self) -> bool:
-        """Whether the game goes on alive without action, or ended without costing a life."""
-        if not self.simulator.game_over:
-            self.frames += TAIL
-            self.simulator.play([NOOP] * TAIL)
-            if self.simulator.game_over:
-                return False
-        return self.simulator.lives >= self._lives
+        Raises:
+            StoreError: there is no such file, or it is damaged.
+            SearchError: it is something else, or of another version of the simulator.
+            DemoCurriculumError: its simulator is not installed.
+        """
+        archive, best, about = load_archive(path)
+        env_id, cell, (block, seed, frames, rounds) = _checked(path, about)
+        search = cls(make_simulator(env_id), block=block, cell=cell, until_score=until_score, seed=seed)
+        if about.get("versions") != dict(search.simulator.spec.versions):
+            raise SearchError(
+                f"{path}: the search was made on {about.get('versions')}, installed is "
+                f"{dict(search.simulator.spec.versions)}, which may save states otherwise; begin a new search"
+            )
+        search.archive, search.best, search.frames, search.rounds = archive, best, frames, rounds
+        search._found_at = frames if search.done else None
+        return search
 
-    def _reach(self, node: Node, way: Sequence[int], needed: float) -> int | None:
-        """After how many blocks of ``way``, played from ``node``, the score is there, alive; None if it never is."""
-        self._restore(node)
-        score = node.score
-        for length, action in enumerate(way, 1):
-            score += self._play(action)
-            if score >= needed:
-                return length if self._survives() else None
-            if self.simulator.game_over or self.simulator.lives < self._lives:
-                return None
-        return None
+    def _round(self, explore: Explore, wanted: Callable[[], bool]) -> None:
+        """Draws cells, has them explored from, and keeps what was found better, until it is no longer ``wanted``."""
+        limit = self.best.length if self.best is not None and self.done else np.inf
+        best = (-np.inf, -np.inf) if self.best is None else self._explorer.rank(self.best.score, self.best.length)
+        drawn = self.archive.draw(np.random.default_rng([self.seed, self.rounds, ROUND]), ROUND, limit)
+        jobs, begins = [], []
+        for number, index in enumerate(drawn):
+            way = self.archive.ways[index]
+            begins.append(way)
+            seed = (self.seed, self.rounds, number)
+            jobs.append(Job(self.archive.states[index], way.score, way.length, limit, best, seed))
+        for begin, trip in zip(begins, explore(jobs), strict=True):
+            self._keep(begin, trip)
+            if not wanted():
+                break
+        self.rounds += 1
+        if self.done and self._found_at is None:
+            self._found_at = self.frames
+
+    def _keep(self, begin: Way, trip: Trip) -> None:
+        self.frames += trip.frames
+        way, taken = begin, 0
+        for visit in trip.visits:
+            length = begin.length + visit.taken
+            if visit.cell is None:
+                found = Way(way, trip.actions[taken : visit.taken], visit.score, length)
+                rank = self._explorer.rank
+                if self.best is None or rank(found.score, length) > rank(self.best.score, self.best.length):
+                    self.best = found
+            elif self.archive.wants(visit.cell, visit.score, length):
+                way, taken = Way(way, trip.actions[taken : visit.taken], visit.score, length), visit.taken
+                self.archive.put(visit.cell, way, visit.state)
+
+    @contextmanager
+    def _explorers(self, processes: int) -> Iterator[Explore]:
+        # Spawned, because a simulator's threads and a progress bar's do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        begin = (self.simulator.spec, self.cell_name, self.block, self.until_score)
+        with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=begin) as pool:
+
+            def explore(jobs: Iterable[Job]) -> Iterator[Trip]:
+                # Ctrl-C goes to all processes of a terminal; blocked while they are started, it reaches this one alone.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                try:
+                    trips = [pool.submit(_explore, job) for job in jobs]
+                except BrokenProcessPool as error:
+                    raise _died() from error
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                try:
+                    for trip in trips:
+                        yield trip.result()
+                except BrokenProcessPool as error:
+                    raise _died() from error
+                finally:
+                    for trip in trips:
+                        trip.cancel()
+
+            yield explore
 
 
-def search_demo(
-    simulator: Simulator,
-    *,
-    cell: Cell,
-    until_score: float,
-    rng: np.random.Generator,
-    block: int,
-    polish_frames: int,
-    max_frames: int | None = None,
-    on_progress: Callable[[SearchProgress], bool] | None = None,
-) -> Demo:
-    """Searches for a way to ``until_score`` without losing a life; the same for the same seed of ``rng``.
+def _died() -> SearchError:
+    return SearchError("a process of the search died, perhaps for lack of memory; the others were ended")
 
-    Args:
-        cell: which situations count as one.
-        block: demo steps for which an action is held at least; a policy with this frame skip can copy the demo.
-        polish_frames: demo steps to go on after the first way was found, for shorter ones.
-        max_frames: demo steps to play at most.
-        on_progress: called before every rollout; the search ends when it returns False.
 
-    Returns:
-        The best demo found: its score is below ``until_score`` if the search ended early.
+def _checked(path: Path, about: dict[str, Any]) -> tuple[str, CellName, tuple[int, int, int, int]]:
+    names = ("block", "seed", "frames", "rounds")
+    numbers = tuple(about.get(name) for name in names)
+    env_id, cell = about.get("env_id"), about.get("cell")
+    good = all(type(number) is int and number >= 0 for number in numbers) and about["block"] > 0
+    if not good or not isinstance(env_id, str) or cell not in ("game", "screen", "observation"):
+        raise SearchError(f"{path}: not a search that can be gone on with: it does not say what it searched")
+    return env_id, cast(CellName, cell), cast(tuple[int, int, int, int], numbers)
 
-    Raises:
-        SearchError: no reward was found, or the simulator does not restore exactly.
-        ValueError: ``until_score`` is not above 0.
-    """
-    if not until_score > 0:
-        raise ValueError(f"until_score {until_score} is not above 0")
-    search = Search(simulator, cell=cell, until_score=until_score, block=block, rng=rng)
-    stop = np.inf if max_frames is None else max_frames
-    while search.frames < stop:
-        if on_progress is not None and not on_progress(search.progress):
-            break
-        found = search.done
-        search.rollout()
-        if search.done and not found:
-            stop = min(stop, search.frames + polish_frames)
-    search.tidy()
-    return search.demo()
+
+_explorers: list[Explorer] = []
+
+
+def _begin(spec: SimulatorSpec, cell: CellName, block: int, until_score: float) -> None:
+    _explorers.append(
+        Explorer(simulator_of(spec), cell=cell_of(spec.env_id, cell), block=block, until_score=until_score)
+    )
+
+
+def _explore(job: Job) -> Trip:
+    return _explorers[0].trip(job)

@@ -140,17 +140,21 @@ def _draw_score(axes: Axes, demo: Demo, steps: list[int]) -> None:
 
 
 def _draw_lives(axes: Axes, demo: Demo) -> None:
-    at = np.arange(len(demo) + 1)
     top = max(1, int(demo.lives.max()))
-    axes.step(at, demo.lives, where="post", color=LIFE, linewidth=1.6)
     axes.set_ylim(-0.45 * top, 1.25 * top)
-    axes.set_yticks([0, top])
-    axes.set_ylabel("lives", color=LIFE)
+    if demo.lives.any():
+        axes.step(np.arange(len(demo) + 1), demo.lives, where="post", color=LIFE, linewidth=1.6)
+        axes.set_yticks([0, top])
+        axes.set_ylabel("lives", color=LIFE)
+        lives = "lives"
+    else:
+        axes.set_yticks([])
+        lives = "a game without lives"
     axes.set_xlim(-0.01 * len(demo), 1.01 * len(demo))
     places = [snapshot.step for snapshot in demo.snapshots]
     axes.plot(places, np.full(len(places), -0.22 * top), "|", color=SNAPSHOT, markersize=8)
     axes.set_title(
-        f"lives, and the {len(places):,} snapshots as ticks below" if places else "lives; there are no snapshots",
+        f"{lives}, and the {len(places):,} snapshots as ticks below" if places else f"{lives}; there are no snapshots",
         loc="left",
         fontsize=10,
     )

@@ -15,8 +15,9 @@ from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.recording.keyboard import Recorder
 from demo_curriculum.recording.keymap import COMMANDS
 
-# pygame greets on standard output, which is the command's.
+# pygame greets on standard output, which is the command's, and calls the window's class by the script's name.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "demo-curriculum")
 try:
     import pygame
     from pygame import Rect, Surface
@@ -359,7 +360,6 @@ def open_window(recorder: Recorder, clock: Clock | None = None) -> Iterator[Wind
     drivers = [driver for driver, name in (("x11", "DISPLAY"), ("wayland", "WAYLAND_DISPLAY")) if os.environ.get(name)]
     if drivers:
         os.environ.setdefault("SDL_VIDEODRIVER", ",".join(drivers))
-    os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "demo-curriculum")
     try:
         pygame.display.init()
         pygame.font.init()

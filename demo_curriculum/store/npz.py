@@ -53,7 +53,7 @@ def write_npz(path: Path | str, demos: Sequence[Demo]) -> None:
             }
         episodes.append(
             {"seed": demo.seed, "source": demo.origin, "complete": demo.complete, "offset": demo.offset}
-            | {"note": demo.note}
+            | {"note": demo.note, "fingerprint": demo.fingerprint}
         )
     simulator = demos[0].simulator
     metadata = {
@@ -77,15 +77,29 @@ def read_npz(path: Path | str) -> Sequence[Demo | Recording]:
         StoreError: the file is no NPZ, is damaged, or holds no such arrays.
     """
     path = Path(path)
-    check_regular_file(path, max_bytes=MAX_NPZ_BYTES)
+    arrays = read_arrays(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = _read_arrays(archive, path.stat().st_size)
         metadata = strict_json(arrays["metadata"].tobytes().decode(), "metadata") if "metadata" in arrays else {}
         if metadata.get("format") == FORMAT:
             return _demos(arrays, metadata)
         return recordings_of(_episodes(arrays), {})
     except (RefusalError, InvalidDemoError) as error:
+        raise StoreError(f"{path}: {first_line(error)}") from error
+    except _DAMAGE as error:
+        raise StoreError(f"{path}: is no NPZ file, or damaged: {first_line(error)}") from error
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Every array of plain numbers of an NPZ file, by its name; checked against the file's checksums.
+
+    Raises:
+        StoreError: the file is no NPZ, or is damaged.
+    """
+    check_regular_file(path, max_bytes=MAX_NPZ_BYTES)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_arrays(archive, path.stat().st_size)
+    except RefusalError as error:
         raise StoreError(f"{path}: {first_line(error)}") from error
     except _DAMAGE as error:
         raise StoreError(f"{path}: is no NPZ file, or damaged: {first_line(error)}") from error
@@ -191,7 +205,7 @@ def _demo(arrays: Mapping[str, NDArray[Any]], simulator: SimulatorSpec, index: i
                 refuse(f"{name}/snapshots/{column}: holds {snapshots[column].dtype} {snapshots[column].shape}")
         if len({len(values) for values in snapshots.values()}) != 1:
             refuse(f"{name}/snapshots: have different lengths")
-    return Demo(
+    demo = Demo(
         simulator=simulator,
         **{column: arrays[f"{name}/{column}"] for column in schema.EPISODE_COLUMNS},
         lives=arrays[f"{name}/infos/lives"],
@@ -202,3 +216,7 @@ def _demo(arrays: Mapping[str, NDArray[Any]], simulator: SimulatorSpec, index: i
         offset=_number(episode["offset"]),
         note=_text(episode["note"]),
     )
+    # Files of before there was one have none.
+    if episode.get("fingerprint", demo.fingerprint) != demo.fingerprint:
+        refuse(f"{name}: was changed after it was written: it does not have its fingerprint")
+    return demo

@@ -156,6 +156,10 @@ def open_demo_file(path: Path) -> Iterator[tuple[h5py.File, bool]]:
 
 def check_version(file: h5py.File) -> bool:
     """Returns whether the file is of a later minor version, which may hold names unknown here."""
+    return _version(file)[1] > schema.VERSION[1]
+
+
+def _version(file: h5py.File) -> tuple[int, int]:
     if not h5py.h5a.exists(file.id, b"format") or read_text(file, "format") != schema.FORMAT:
         refuse("is an HDF5 file, but not a demo file")
     version = read_text(file, "format_version")
@@ -165,7 +169,7 @@ def check_version(file: h5py.File) -> bool:
     major, minor = int(match[1]), int(match[2])
     if major != schema.VERSION[0]:
         refuse(f"has format version {version}; this program reads {schema.VERSION[0]}.x, get one that reads {major}.x")
-    return minor > schema.VERSION[1]
+    return major, minor
 
 
 def read_simulator(file: h5py.File) -> SimulatorSpec:
@@ -194,6 +198,17 @@ def _episode_names(file: h5py.File) -> list[str]:
 
 def check_expansion(file: h5py.File, names: Sequence[str]) -> None:
     """What is declared for these episodes must be in proportion to the file: else a few kB would fill the memory."""
+    declared, allowed = declared_bytes(file, names), allowed_bytes(file)
+    if declared > allowed:
+        refuse(f"declares {declared:,} bytes, more than the {allowed:,} that a file of its size may expand to")
+
+
+def allowed_bytes(file: h5py.File) -> int:
+    """What everything that is read of a file may come to."""
+    return int(max(schema.FREE_BYTES, schema.FAIR_EXPANSION * file.id.get_filesize()))
+
+
+def declared_bytes(file: h5py.File, names: Sequence[str]) -> int:
     declared = 0
     for name in names:
         group = open_group(file, name)
@@ -203,9 +218,7 @@ def check_expansion(file: h5py.File, names: Sequence[str]) -> None:
             for column, kind in table.items():
                 dataset = open_column(parent, column, kind)
                 declared += math.prod(dataset.shape) * dataset.dtype.itemsize
-    allowed = max(schema.FREE_BYTES, schema.FAIR_EXPANSION * file.id.get_filesize())
-    if declared > allowed:
-        refuse(f"declares {declared:,} bytes, more than the {allowed:,} that a file of its size may expand to")
+    return declared
 
 
 def read_episode(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) -> Demo:
@@ -229,6 +242,7 @@ def read_episode(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool
     except InvalidDemoError as error:
         raise RefusalError(f"{name}: {error}") from error
     _check_totals(name, attributes, demo.rewards)
+    _check_seal(name, attributes, demo.fingerprint)
     return demo
 
 
@@ -241,10 +255,17 @@ def _summarise(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) 
     if len(actions) != len(rewards) or len(lives) != len(rewards) + 1:
         refuse(f"{name}: {len(actions)} actions, {len(rewards)} rewards and {len(lives)} lives do not go together")
     changes = [0, *(np.flatnonzero(np.diff(lives)) + 1).tolist()]
-    snapshots = ()
+    snapshots, begin = (), b""
     if "snapshots" in link_names(group):
         steps = read_column(open_snapshots(group, lax), "step", schema.SNAPSHOT_COLUMNS["step"])
         snapshots = tuple(steps.tolist())
+    if attributes["offset"]:
+        first = _read_snapshot_before(group, 0, lax) if snapshots else None
+        if first is None:
+            refuse(f"{name}: begins after the reset, but has no snapshot at step 0")
+        begin = first.data
+    fingerprint = demo_fingerprint(simulator, attributes["seed"], attributes["offset"], actions, rewards, begin)
+    _check_seal(name, attributes, fingerprint)
     return DemoSummary(
         id=name,
         simulator=simulator,
@@ -253,7 +274,7 @@ def _summarise(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) 
         rewards=tuple((int(step), float(rewards[step])) for step in np.flatnonzero(rewards)),
         lives=tuple((step, int(lives[step])) for step in changes),
         snapshots=snapshots,
-        fingerprint=demo_fingerprint(simulator, attributes["seed"], attributes["offset"], actions, rewards),
+        fingerprint=fingerprint,
         origin=attributes["source"],
         seed=attributes["seed"],
         complete=bool(attributes["complete"]),
@@ -264,12 +285,16 @@ def _summarise(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) 
 
 def _open_episode(file: h5py.File, name: str, lax: bool) -> h5py.Group:
     group = open_group(file, name)
-    check_names(group, schema.EPISODE_ATTRIBUTES, schema.EPISODE_COLUMNS.keys() | schema.EPISODE_GROUPS.keys(), lax)
+    check_names(group, _attributes(group), schema.EPISODE_COLUMNS.keys() | schema.EPISODE_GROUPS.keys(), lax)
     return group
 
 
+def _attributes(group: h5py.Group) -> dict[str, schema.Kind]:
+    return schema.EPISODE_ATTRIBUTES | (schema.SEAL if _version(group.file) >= (1, 1) else {})
+
+
 def read_episode_attributes(group: h5py.Group) -> dict[str, Any]:
-    attributes = {name: read_attribute(group, name, kind) for name, kind in schema.EPISODE_ATTRIBUTES.items()}
+    attributes = {name: read_attribute(group, name, kind) for name, kind in _attributes(group).items()}
     if attributes["source"] not in ORIGINS:
         refuse(f"{group.name}: source {attributes['source']!r} is not one of {', '.join(ORIGINS)}")
     if attributes["complete"] not in (0, 1) or attributes["offset"] < 0:
@@ -285,6 +310,14 @@ def _check_totals(name: str, attributes: Mapping[str, Any], rewards: NDArray[np.
     total = float(rewards.sum())
     if not math.isclose(attributes["return"], total, rel_tol=1e-9, abs_tol=1e-9):
         refuse(f"{name}: return is {attributes['return']:g}, the rewards sum to {total:g}")
+
+
+def _check_seal(name: str, attributes: Mapping[str, Any], fingerprint: str) -> None:
+    if attributes.get("fingerprint", fingerprint) != fingerprint:
+        refuse(
+            f"{name}: its actions, its rewards or the state it begins in were changed after it was written: its "
+            "fingerprint is another"
+        )
 
 
 def _read_snapshots(episode: h5py.Group, lax: bool) -> tuple[Snapshot, ...]:

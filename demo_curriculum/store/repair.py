@@ -30,8 +30,9 @@ from demo_curriculum.store.checked import (
 from demo_curriculum.store.files import StoreError, check_regular_file
 from demo_curriculum.store.reader import (
     SIGNATURE,
-    check_expansion,
+    allowed_bytes,
     check_version,
+    declared_bytes,
     open_snapshots,
     read_episode,
     read_episode_attributes,
@@ -96,7 +97,8 @@ def salvage(path: Path | str) -> list[Finding]:
             names = sorted((name for name in link_names(file) if re.fullmatch(r"episode_\d{1,5}", name)), key=_number)
             if not names:
                 refuse("no demo can be read of it")
-            return [_examine(file, name, simulator, lax) for name in names]
+            budget = _Budget(allowed_bytes(file))
+            return [_examine(file, name, simulator, lax, budget) for name in names]
     except (RefusalError, InvalidDemoError) as error:
         raise StoreError(f"{path}: nothing can be saved: {first_line(error)}") from error
     except DAMAGE as error:
@@ -119,29 +121,41 @@ def _padded(content: bytes) -> bytes:
     return content
 
 
-def _examine(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) -> Finding:
+class _Budget:
+    """The bytes that may still be read of a file; more would not be in proportion to it."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, what: str, size: int) -> None:
+        if size > self.left:
+            refuse(f"{what}: declares {size:,} bytes, more than a file of its size may expand to")
+        self.left -= size
+
+
+def _examine(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool, budget: _Budget) -> Finding:
     try:
-        check_expansion(file, [name])
+        budget.take(name, declared_bytes(file, [name]))
         return Finding(name, read_episode(file, name, simulator, lax))
     except (RefusalError, InvalidDemoError, *DAMAGE) as error:
         problem = first_line(error)
     try:
-        return Finding(name, _remains(file, name, simulator, lax), problem)
+        return Finding(name, _remains(file, name, simulator, lax, budget), problem)
     except (RefusalError, InvalidDemoError, *DAMAGE) as error:
         return Finding(name, None, f"{problem}; {first_line(error)}")
 
 
-def _remains(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) -> Remains:
+def _remains(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool, budget: _Budget) -> Remains:
     group = open_group(file, name)
     attributes = read_episode_attributes(group)
-    actions = _readable_rows(group, "actions")
+    actions = _readable_rows(group, "actions", budget)
     if not len(actions):
         refuse("none of its actions can be read")
     begin = _first_snapshot(group, lax)
     if attributes["offset"] > 0 and begin is None:
         refuse("the snapshot that it begins at cannot be read")
     try:
-        rewards = _readable_rows(group, "rewards")
+        rewards = _readable_rows(group, "rewards", budget)
     except (RefusalError, *DAMAGE):
         rewards = np.zeros(0)
     return Remains(
@@ -157,10 +171,11 @@ def _remains(file: h5py.File, name: str, simulator: SimulatorSpec, lax: bool) ->
     )
 
 
-def _readable_rows(group: h5py.Group, name: str) -> NDArray[Any]:
+def _readable_rows(group: h5py.Group, name: str, budget: _Budget) -> NDArray[Any]:
     """The rows of a column before the first chunk that cannot be read."""
     column = schema.EPISODE_COLUMNS[name]
     dataset = open_column(group, name, column)
+    budget.take(f"{group.name}/{name}", len(dataset) * dataset.dtype.itemsize)
     parts = [np.zeros(0, column.dtype)]
     for begin in range(0, len(dataset), dataset.chunks[0]):
         try:

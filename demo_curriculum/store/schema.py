@@ -4,13 +4,13 @@ Episode groups are laid out as Minari 0.5 lays them out, so that an export to it
 
     /            attributes: format, format_version, env_spec (JSON), simulator, simulator_versions (JSON), rom_md5,
                  minari_metadata (JSON), created, creator
-    /episode_i   attributes: id, total_steps, seed, source, return, complete, offset, note
+    /episode_i   attributes: id, total_steps, seed, source, return, complete, offset, note, fingerprint
                  observations (T+1, ...)  actions i64 (T)  rewards f64 (T)  terminations bool (T)  truncations bool (T)
                  infos/lives i32 (T+1)
     /episode_i/snapshots   only where there are any: data u8 (K, S)  nbytes i32 (K)  step i64 (K)  fingerprint u64 (K)
 
 Strings have a fixed length, every dataset is chunked with the filters shuffle, gzip and fletcher32, and every link is a
-hard one. A file is written once and never changed.
+hard one. A file is written once and never changed. ``fingerprint`` is that of ``Demo``, and there since version 1.1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 FORMAT = "demo-curriculum"
-VERSION = (1, 0)
+VERSION = (1, 1)
 
 MAX_FILE_BYTES = 4 << 30
 MAX_DATASET_BYTES = 2 << 30
@@ -59,6 +59,8 @@ EPISODE_ATTRIBUTES: dict[str, Kind] = {
     "offset": "integer",
     "note": "text",
 }
+SEAL: dict[str, Kind] = {"fingerprint": "text"}
+"""Attributes of an episode since version 1.1."""
 
 
 @dataclass(frozen=True)

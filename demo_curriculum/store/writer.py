@@ -129,6 +129,7 @@ def _write_episode(group: h5py.Group, index: int, demo: Demo) -> None:
         "complete": int(demo.complete),
         "offset": demo.offset,
         "note": demo.note,
+        "fingerprint": demo.fingerprint,
     }
     _write_attributes(group, attributes)
     for name in schema.EPISODE_COLUMNS:

@@ -125,6 +125,24 @@ def test_verify_finds_every_kind_of_difference(tmp_path, capsys, pong_demo):
         assert [finding["matched"] for finding in findings].count(False) == 1
 
 
+def test_verify_says_what_a_demo_that_begins_later_rests_on_and_finds_its_beginning_changed(
+    tmp_path, capsys, pong_demo
+):
+    path = tmp_path / "later.h5"
+    demo = pong_demo.segment(100, 250)
+    write_demos(path, [demo])
+    assert main(["verify", str(path)]) == 0
+    says = f"100 steps after the reset, which only its author can vouch for: fingerprint {demo.fingerprint}\n"
+    assert capsys.readouterr().out.endswith(says)
+    assert main(["verify", str(path), "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)["demos"]
+    assert (found["begins"], found["fingerprint"]) == ("100 steps after the reset", demo.fingerprint)
+    # A frame counter, which changes nothing that follows but itself.
+    with h5py.File(path, "r+") as file:
+        file["episode_0/snapshots/data"][0, 8] ^= 1
+    fails(capsys, 1, "its fingerprint is another", "verify", path)
+
+
 def test_verify_of_a_game_that_is_not_installed(tmp_path, capsys, pong_demo):
     for changes, message in [
         ({"env_id": "Other-v0"}, "no simulator for 'Other-v0'"),

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_a_demo_is_found_and_says_how_to_find_it_again(tmp_path, capsys):
 def test_an_existing_file_is_refused_before_the_search_and_stays(tmp_path, capsys, monkeypatch):
     path = tmp_path / "chain.h5"
     path.write_text("mine")
-    monkeypatch.setattr("demo_curriculum.recording.search.search_demo", lambda *_, **__: pytest.fail("searched"))
+    monkeypatch.setattr("demo_curriculum.recording.search.Search", lambda *_, **__: pytest.fail("searched"))
     assert search(path) == 1
     assert "exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
@@ -51,7 +52,7 @@ def test_overwrite_replaces_it(tmp_path):
 @pytest.mark.parametrize("folder", ["missing", "a-file"])
 def test_a_folder_that_takes_no_file_is_found_out_before_the_search(tmp_path, capsys, monkeypatch, folder):
     (tmp_path / "a-file").touch()
-    monkeypatch.setattr("demo_curriculum.recording.search.search_demo", lambda *_, **__: pytest.fail("searched"))
+    monkeypatch.setattr("demo_curriculum.recording.search.Search", lambda *_, **__: pytest.fail("searched"))
     path = tmp_path / folder / "chain.h5"
     assert search(path) == 1
     error = capsys.readouterr().err
@@ -67,11 +68,12 @@ def test_an_unknown_game_is_one_line(tmp_path, capsys):
     ("arguments", "complaint"),
     [
         ((), "add --search"),
-        (("--search",), "--until-score POINTS"),
         (("--search", "--until-score", "1", "--fps", "3"), "are different ways to record"),
+        (("--search", "--processes", "0"), "--processes 1 or more"),
+        (("--search", "--continue", "other.h5"), "leave -o out"),
         (("--fps", "-1"), "--fps"),
-        (("--search", "--until-score", "0"), "--until-score POINTS"),
-        (("--search", "--until-score", "nan"), "--until-score POINTS"),
+        (("--search", "--until-score", "0"), "--until-score takes POINTS"),
+        (("--search", "--until-score", "nan"), "--until-score takes POINTS"),
         (("--search", "--until-score", "1", "--time-limit", "soon"), "'soon' is not a duration"),
         (("--search", "--until-score", "1", "--seed", "-1"), "--seed"),
     ],
@@ -83,34 +85,66 @@ def test_wrong_usage_is_exit_code_2(tmp_path, capsys, monkeypatch, arguments, co
     assert complaint in capsys.readouterr().err
 
 
-def test_time_over_without_the_score_is_exit_code_1_and_writes_nothing(tmp_path, capsys):
+def test_time_over_before_the_score_saves_the_best_with_exit_code_1_and_goes_on(tmp_path, capsys):
     path = tmp_path / "chain.h5"
-    assert record(path, "--search", "--until-score", "2", "--time-limit", "0.2s") == 1
-    assert "no way to 2 points within 0.2s, the best has 1;" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert record(path, "--search", "--until-score", "2", "--time-limit", "0.5s", "--processes", "1") == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"wrote {path}: 1 points in 8 demo steps; ended by the time limit")
+    assert out.endswith(f": record --search --continue {path}\n")
+    assert read_demos(path)[0].score == 1
+    kept = tmp_path / "chain.h5.search"
+    # Not by accident from the beginning again.
+    path.unlink()
+    assert search(path) == 2
+    assert f"{kept}: a search for this file is there" in capsys.readouterr().err
+    assert main(["record", "--search", "--continue", str(path), "--until-score", "1", "--polish-frames", "0"]) == 0
+    assert read_demos(path)[0].note.endswith("; continued")
+    # What was asked for is found: there is nothing to go on with.
+    assert not kept.exists()
+    assert main(["record", "--search", "--continue", str(path)]) == 1
+    assert f"{kept}: cannot be read" in capsys.readouterr().err
+
+
+def test_without_a_score_the_search_takes_its_time(tmp_path):
+    path = tmp_path / "chain.h5"
+    assert record(path, "--search", "--time-limit", "0.5s", "--processes", "1") == 0
+    assert read_demos(path)[0].score == 1
+
+
+def test_nothing_found_is_one_line_and_can_be_gone_on_with(tmp_path, capsys):
+    path = tmp_path / "chain.h5"
+    assert record(path, "--search", "--time-limit", "0s", env_id="LockedChain-900") == 1
+    assert "no reward found" in capsys.readouterr().err
+    assert [item.name for item in tmp_path.iterdir()] == ["chain.h5.search"]
 
 
 def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
     path = tmp_path / "chain.h5"
-    assert search(path, "--polish-frames", "1000000000", "--time-limit", "0.5s") == 0
+    assert search(path, "--polish-frames", "1000000000", "--time-limit", "0.5s", "--processes", "1") == 0
     assert read_demos(path)[0].score == 1
     assert "ended by the time limit" in capsys.readouterr().out
 
 
 def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
     path = tmp_path / "chain.h5"
-    command = ["record", "LockedChain-8", "-o", str(path), "--search", "--until-score", "2", "--time-limit", "60s"]
+    command = ["record", "LockedChain-8", "-o", str(path), "--search", "--time-limit", "100s", "--processes", "2"]
+    # In a group of its own, all of which a terminal's Ctrl-C reaches.
     process = subprocess.Popen(
-        [sys.executable, "-m", "demo_curriculum", *command], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "demo_curriculum", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     )
     line = process.stderr.readline()
-    assert "best so far: 1 points in 8 frames" in line
-    process.send_signal(signal.SIGINT)
-    process.stderr.read()
+    assert "left; " in line and "best so far: 1 points in 8 frames" in line
+    os.killpg(process.pid, signal.SIGINT)
+    assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=30) == 130
     [demo] = read_demos(path)
     assert demo.score == 1
     assert "interrupted" in demo.note
+    assert path.with_name("chain.h5.search").exists()
 
 
 def test_the_screen_is_enough_to_search_by(tmp_path):

@@ -5,7 +5,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo_curriculum.recording.cells import cell_of, montezuma_cell, observation_cell, screen_cell
+from demo_curriculum.recording.cells import (
+    cell_of,
+    montezuma_cell,
+    observation_cell,
+    pitfall_cell,
+    private_eye_cell,
+    screen_cell,
+)
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.store import read_demo
 
@@ -19,15 +26,39 @@ def seen(observation):
 def test_montezuma_begins_in_room_1_with_empty_hands_and_all_four_objects_there():
     simulator = make_simulator("ALE/MontezumaRevenge-v5")
     # Joe stands at x 77, y 235.
-    assert montezuma_cell(simulator) == (1, 0, 0b1111, 77 // 8, 235 // 8)
+    assert tuple(montezuma_cell(simulator)) == (1, 0, 0b1111, 77 // 8, 235 // 8)
 
 
 def test_the_key_moves_from_the_room_into_the_inventory():
     demo = read_demo(DEMOS / "montezuma-key.h5")
     step = int(np.flatnonzero(demo.rewards)[0])
     before, after = montezuma_cell(seen(demo.observations[step])), montezuma_cell(seen(demo.observations[step + 1]))
-    assert before[:3] == (1, 0, 0b1111)
-    assert after[:3] == (1, 2, 0b1110)
+    assert tuple(before[:3]) == (1, 0, 0b1111)
+    assert tuple(after[:3]) == (1, 2, 0b1110)
+
+
+def test_pitfalls_harry_walks_to_the_screen_on_the_left():
+    simulator = make_simulator("ALE/Pitfall-v5")
+    left = simulator.action_meanings.index("LEFT")
+    simulator.play([0] * 10)
+    # He begins at x 16, y 32, with all 32 treasures (counted down to 0) before him.
+    assert tuple(pitfall_cell(simulator)) == (0xC4, 31, 1, 2)
+    simulator.play([left] * 20)
+    screen, treasures, x, _ = pitfall_cell(simulator)
+    # The register of the screen before this one; he comes in at its right edge, x 147.
+    assert (screen, treasures, x) == (0xE2, 31, 147 // 16)
+
+
+def test_private_eyes_car_is_where_it_was_driven_and_a_theft_solved_shows():
+    simulator = make_simulator("ALE/PrivateEye-v5")
+    simulator.play([0] * 60)
+    begin = private_eye_cell(simulator)
+    simulator.play([simulator.action_meanings.index("RIGHT")] * 240)
+    assert begin[:4] == bytes(4) and private_eye_cell(simulator)[0] != begin[0]
+    ram = np.zeros(128, np.uint8)
+    # As the memory changes in a human demo where the first 20,000 points are given.
+    ram[[60, 72, 92, 93, 63, 86]] = 24, 1, 6, 0, 40, 35
+    assert private_eye_cell(seen(ram)) == bytes((6, 24, 1, 0, 2, 2))
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 127))

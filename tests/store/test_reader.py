@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from demo_curriculum.demo import Snapshot
 from demo_curriculum.store import StoreError, read_demo, read_demos, summarise, write_demos
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +87,41 @@ def test_versions(path):
         with h5py.File(path, "r+") as file:
             set_text(file, "format_version", version)
         refuses(path, reason)
+
+
+@pytest.mark.parametrize("changed", ["begin", "actions", "rewards", "fingerprint", "none there"])
+def test_a_demo_that_was_changed_does_not_have_its_fingerprint(tmp_path, make_demo, changed):
+    path = tmp_path / "later.h5"
+    demo = make_demo(5, offset=3, snapshots=(Snapshot(0, b"begin", 1), Snapshot(2, b"later", 2)))
+    write_demos(path, [demo])
+    assert summarise(path)[0].fingerprint == read_demos(path)[0].fingerprint == demo.fingerprint
+    with h5py.File(path, "r+") as file:
+        episode = file["episode_0"]
+        if changed == "begin":
+            episode["snapshots/data"][0, 1] += 1
+        elif changed == "actions":
+            episode["actions"][1] += 1
+        elif changed == "rewards":
+            # The return is as it was.
+            episode["rewards"][:2] = episode["rewards"][:2][::-1]
+        elif changed == "fingerprint":
+            episode.attrs.modify("fingerprint", np.bytes_("0" * 64))
+        else:
+            del episode.attrs["fingerprint"]
+    reason = "has no attribute fingerprint" if changed == "none there" else "its fingerprint is another"
+    for read in (read_demos, summarise):
+        with pytest.raises(StoreError, match=reason):
+            read(path)
+
+
+def test_a_file_of_version_1_0_has_no_fingerprint_and_is_read(path, make_demo, assert_same):
+    before = read_demos(path)
+    with h5py.File(path, "r+") as file:
+        set_text(file, "format_version", "1.0")
+        for name in list(file):
+            del file[name].attrs["fingerprint"]
+    for one, other in zip(read_demos(path), before, strict=True):
+        assert_same(one, other)
 
 
 def test_a_later_minor_version_may_hold_more(path, make_demo, assert_same):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from demo_curriculum.demo import Demo
-from demo_curriculum.store import Remains, StoreError, salvage, write_demos
+from demo_curriculum.store import Remains, StoreError, salvage, schema, write_demos
+from demo_curriculum.store.reader import declared_bytes
 
 
 @pytest.fixture
@@ -59,6 +60,20 @@ def test_without_actions_or_without_the_snapshot_it_begins_at_a_demo_is_lost(tmp
     (finding,) = salvage(tmp_path / "later.h5")
     assert finding.found is None
     assert "snapshot that it begins at" in finding.problem
+
+
+def test_no_more_is_read_than_is_in_proportion_to_the_file(path, monkeypatch):
+    with h5py.File(path) as file:
+        first = declared_bytes(file, ["episode_0"])
+    monkeypatch.setattr(schema, "FAIR_EXPANSION", 0)
+    monkeypatch.setattr(schema, "FREE_BYTES", first)
+    (whole, *others) = salvage(path)
+    assert isinstance(whole.found, Demo)
+    assert others and all(other.found is None for other in others)
+    assert "more than a file of its size may expand to" in others[0].problem
+    # Nor of what remains of a damaged one.
+    monkeypatch.setattr(schema, "FREE_BYTES", 8)
+    assert [finding.found for finding in salvage(path)] == [None] * (1 + len(others))
 
 
 def test_a_file_cut_short_gives_what_was_before_the_cut(tmp_path, make_demo):

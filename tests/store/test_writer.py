@@ -64,13 +64,14 @@ def test_the_file_is_as_the_format_says(tmp_path, make_demo):
             *("rom_md5", "simulator", "simulator_versions"),
         ]
         assert file.attrs["format"] == b"demo-curriculum" or file.attrs["format"] == "demo-curriculum"
-        assert file.attrs["format_version"] in ("1.0", b"1.0")
+        assert file.attrs["format_version"] in ("1.1", b"1.1")
         assert '"jpeg_encoding": false' in str(file.attrs["minari_metadata"])
         assert sorted(file) == ["episode_0", "episode_1"]
         episode = file["episode_0"]
         assert dict(episode.attrs).keys() == {
-            *("id", "total_steps", "seed", "source", "return", "complete", "offset", "note")
+            *("id", "total_steps", "seed", "source", "return", "complete", "offset", "note", "fingerprint")
         }
+        assert len(episode.attrs["fingerprint"]) == 64
         assert (episode.attrs["id"], episode.attrs["total_steps"], episode.attrs["return"]) == (0, 40, 390.0)
         found = {}
         episode.visititems(lambda name, item: found.update({name: item}))
