@@ -11,7 +11,7 @@ import numpy as np
 
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.progress.comparison import figures, reached
-from demo_curriculum.progress.log import Record
+from demo_curriculum.progress.schema import Record
 from demo_curriculum.progress.story import read_climb
 
 SURELY_TIED, TRIALS = 0.2, 50
