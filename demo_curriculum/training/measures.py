@@ -25,7 +25,7 @@ from demo_curriculum.store import read_demo, read_demos, summarise, write_demos
 from demo_curriculum.store.writer import append_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.launch import launch
-from demo_curriculum.training.machine import cores
+from demo_curriculum.training.machine import cores, prepare_process
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import Run, build_trainer, describe, recipe_for, replay, simulator_for
 from demo_curriculum.training.trainer import Trainer
@@ -314,7 +314,7 @@ def _train_ranks(observation: str, bench: Bench) -> Rate:
 
 
 def _rate_of_ranks(path: Path, folder: Path, config: TrainConfig) -> float:
-    torch.set_num_threads(1)
+    prepare_process()
     ranks = Ranks.join()
     demos = read_demos(path)[:1]
     run = describe(demos, config)

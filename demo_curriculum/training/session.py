@@ -21,7 +21,7 @@ from demo_curriculum.progress.log import SCHEMA, ProgressLog, Record, truncate_a
 from demo_curriculum.progress.tensorboard import TensorBoardWriter
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
-from demo_curriculum.training.machine import DeviceName, choose_device
+from demo_curriculum.training.machine import DeviceName, choose_device, prepare_process
 from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
@@ -62,8 +62,7 @@ def open_run(folder: Path, demos: Sequence[Demo], config: TrainConfig) -> tuple[
     Raises:
         DemoCurriculumError: it is a run of other demos, or with another config.
     """
-    # One thread a process is the fastest where simulators run beside it, and more would give other bits.
-    torch.set_num_threads(1)
+    prepare_process()
     wanted = describe(demos, config)
     if not (folder / CONFIG).exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -120,7 +119,7 @@ def train(
         keep_checkpoints: policies kept for good, spaced by frontier.
         tensorboard: also write TensorBoard events, into ``folder/tensorboard``.
     """
-    torch.set_num_threads(1)
+    prepare_process()
     began = time.monotonic()
     on = choose_device(device, pixels=run.config.observation == "pixels")
     if on.type == "cuda":
