@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -330,31 +331,42 @@ def _rate_of_ranks(path: Path, folder: Path, config: TrainConfig) -> float:
 
 
 def _sb3(observation: str, bench: Bench) -> Rate:
-    try:
-        from stable_baselines3 import PPO
-        from stable_baselines3.common.vec_env import DummyVecEnv
-    except ImportError:
-        raise SkippedError("stable-baselines3 is not installed: pip install 'demo-curriculum[bench]'") from None
-    trainer = bench.trainer(observation)
-    recipe = recipe_for(bench.run(observation), trainer.env.demos)
+    if find_spec("stable_baselines3") is None:
+        raise SkippedError("stable-baselines3 is not installed: pip install 'demo-curriculum[bench]'")
+    # In a process of its own, as its users run it: this one is prepared for our training.
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    bench.stack.callback(pool.shutdown)
+    config = TrainConfig(observation=observation, envs=bench.envs)  # type: ignore[arg-type]
+    return lambda: pool.submit(_rate_of_sb3, bench.path, bench.folder, config, bench.seconds).result()
+
+
+def _rate_of_sb3(path: Path, folder: Path, config: TrainConfig, seconds: float) -> float:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    torch.set_num_threads(1)
+    demos = read_demos(path)[:1]
+    run = describe(demos, config)
+    trainer = build_trainer(run, replay(run, demos, Ranks(), folder), Ranks())
+    recipe = recipe_for(run, trainer.env.demos)
     cache = StartCache()
     model = PPO(
-        "CnnPolicy" if observation == "pixels" else "MlpPolicy",
-        DummyVecEnv([lambda: recipe(trainer.curriculum, cache)] * bench.envs),
-        n_steps=trainer.steps,
-        batch_size=trainer.steps * bench.envs // trainer.minibatches,
-        n_epochs=trainer.epochs,
-        policy_kwargs={} if observation == "pixels" else {"net_arch": [256, 256]},
+        "CnnPolicy" if config.observation == "pixels" else "MlpPolicy",
+        DummyVecEnv([lambda: recipe(trainer.curriculum, cache)] * config.envs),
+        n_steps=config.steps,
+        batch_size=config.steps * config.envs // config.minibatches,
+        n_epochs=config.epochs,
+        policy_kwargs={} if config.observation == "pixels" else {"net_arch": [256, 256]},
         device="cpu",
         seed=0,
     )
 
     def work() -> int:
         before = model.num_timesteps
-        model.learn(trainer.steps * bench.envs, reset_num_timesteps=False)
+        model.learn(config.steps * config.envs, reset_num_timesteps=False)
         return int(model.num_timesteps - before)
 
-    return bench.repeat(work)
+    return timed(work, seconds)
 
 
 def _store_open(bench: Bench) -> Rate:
