@@ -12,8 +12,9 @@ import numpy as np
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.store import read_demos
+from demo_curriculum.training.bench import Bench, Rate, SkippedError
 from demo_curriculum.training.machine import prepare_process
-from demo_curriculum.training.measures import MEASURES, Bench, Rate, SkippedError
+from demo_curriculum.training.measures import MEASURES
 
 
 class Result(NamedTuple):
