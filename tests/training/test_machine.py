@@ -105,10 +105,10 @@ if sys.argv[1] == "kept":
     prepare_process()
 def use():
     (torch.ones(12_000_000) + 1).sum()
-for _ in range(5):
+for _ in range(10):
     use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(10):
     use()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -116,5 +116,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         way: int(subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, check=True).stdout)
         for way in ("kept", "given back")
     }
-    # Two times 48 MB, in each of five rounds; pages may be huge ones.
-    assert faults["kept"] < 20 < faults["given back"]
+    # Two pieces of 48 MB in each of ten rounds; pages may be huge ones, and the heap may still grow once or twice.
+    assert 4 * faults["kept"] < faults["given back"] and faults["given back"] >= 10 * 48
