@@ -41,7 +41,6 @@ def main(
     if episodes < 1 or not set(names) <= set(NAMES):
         raise UsageError(f"--protocol takes {', '.join(NAMES)} separated by commas, --episodes at least 1")
 
-    import torch
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -49,9 +48,10 @@ def main(
     from demo_curriculum.progress.film import ActionLog, film_episode
     from demo_curriculum.progress.story import add_evaluation
     from demo_curriculum.training.evaluate import BATCH, PROTOCOLS, evaluate, longest_episode
+    from demo_curriculum.training.machine import prepare_process
     from demo_curriculum.training.run import load_policy, simulator_for, stack_for
 
-    torch.set_num_threads(1)
+    prepare_process()
     run, policy, update, agent_steps = load_policy(run_dir)
     demo = run.demos[0]
     config = run.config

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import RecordingSimulator
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.simulators import Simulator
 from demo_curriculum.training.evaluate import PROTOCOLS, evaluate
+from demo_curriculum.training.machine import prepare_process
 from demo_curriculum.training.run import load_policy, simulator_for, stack_for
 
 
@@ -30,7 +29,7 @@ def record_policy(
     Raises:
         DemoCurriculumError: the directory holds no run, or one of another game.
     """
-    torch.set_num_threads(1)
+    prepare_process()
     run, policy, update, _ = load_policy(run_dir)
     if run.env_id != env_id:
         raise DemoCurriculumError(f"{run_dir}: its policy plays {run.env_id}, not {env_id}")

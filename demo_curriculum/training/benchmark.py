@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from demo_curriculum.errors import UsageError
 from demo_curriculum.store import read_demos
-from demo_curriculum.training.measures import MEASURES, Bench, Rate, SkippedError
+from demo_curriculum.training.bench import Bench, Rate, SkippedError
+from demo_curriculum.training.machine import prepare_process
+from demo_curriculum.training.measures import MEASURES
 
 
 class Result(NamedTuple):
@@ -53,7 +54,7 @@ def benchmark(
         raise UsageError(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}")
     if envs < 2 or rounds < 1:
         raise UsageError(f"--envs must be at least 2 and --rounds at least 1, are {envs} and {rounds}")
-    torch.set_num_threads(1)
+    prepare_process()
     wanted = set(only) or set(MEASURES)
     while more := {reference for name in wanted if (reference := MEASURES[name].reference)} - wanted:
         wanted |= more

@@ -5,81 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from demo_curriculum.curriculum import AdaptiveCurriculum, Timeline
-from demo_curriculum.demo import Demo, Outcome, SimulatorSpec
+from demo_curriculum.demo import Outcome, SimulatorSpec
 from demo_curriculum.envs import GroupedVectorEnv, SimulatorEnv, StartCache
 from demo_curriculum.envs.simulator_env import CACHED_STARTS
-from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.simulators import simulator_of
 from demo_curriculum.store import read_demo, read_demos, summarise, write_demos
 from demo_curriculum.store.writer import append_demo
+from demo_curriculum.training.bench import Bench, Rate, SkippedError, timed
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.launch import launch
-from demo_curriculum.training.machine import cores
+from demo_curriculum.training.libraries import atari_vector, gym_async, sb3
+from demo_curriculum.training.machine import cores, prepare_process
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import Run, build_trainer, describe, recipe_for, replay, simulator_for
+from demo_curriculum.training.run import build_trainer, describe, recipe_for, replay, simulator_for
 from demo_curriculum.training.trainer import Trainer
 
 FRAME_SKIP = 4
 OUTCOMES = 1_000_000
 UPDATES = 2
 EPISODE = 100
-# Each of its environments is a process of its own.
-ASYNC_ENVS = 8
-
-Rate = Callable[[], float]
-
-
-class SkippedError(DemoCurriculumError):
-    """Something cannot be measured here; says why."""
-
-
-@dataclass
-class Bench:
-    """What is measured, and what has to be ended afterwards.
-
-    Attributes:
-        seconds: of each turn at least; one update of training takes longer.
-    """
-
-    path: Path
-    demo: Demo
-    envs: int
-    seconds: float
-    folder: Path
-    stack: ExitStack
-    _trainers: dict[tuple[Any, ...], Trainer] = field(default_factory=dict)
-
-    def run(self, observation: str, rnd: bool = True) -> Run:
-        return describe([self.demo], TrainConfig(observation=observation, envs=self.envs, rnd=rnd))  # type: ignore[arg-type]
-
-    def trainer(self, observation: str, rnd: bool = True, workers: int = 0) -> Trainer:
-        key = (observation, rnd, workers)
-        if key not in self._trainers:
-            run = self.run(observation, rnd)
-            trainer = build_trainer(run, replay(run, [self.demo], Ranks(), self.folder), Ranks(), workers=workers)
-            self.stack.callback(trainer.env.close)
-            self._trainers[key] = trainer
-        return self._trainers[key]
-
-    def atari(self) -> None:
-        """Raises SkippedError where the demo is not of an Atari game."""
-        if not self.demo.simulator.env_id.startswith("ALE/"):
-            raise SkippedError("of Atari games alone")
-
-    def repeat(self, work: Callable[[], int]) -> Rate:
-        """Calls ``work``, which returns how much it did, again and again; how much that is a second."""
-        return partial(timed, work, self.seconds)
 
 
 class Measure(NamedTuple):
@@ -89,15 +42,6 @@ class Measure(NamedTuple):
     unit: str
     reference: str | None
     prepare: Callable[[Bench], Rate]
-
-
-def timed(work: Callable[[], int], seconds: float) -> float:
-    done, began = 0, time.perf_counter()
-    while True:
-        done += work()
-        passed = time.perf_counter() - began
-        if passed >= seconds:
-            return done / passed
 
 
 def _emulator(bench: Bench) -> Rate:
@@ -149,53 +93,6 @@ def _step_groups(env: GroupedVectorEnv, actions: int, rng: np.random.Generator) 
 
 def _workers(bench: Bench) -> int:
     return min(cores(), bench.envs // 2)
-
-
-def _atari_vector(bench: Bench) -> Rate:
-    bench.atari()
-    from ale_py.vector_env import AtariVectorEnv
-
-    from demo_curriculum.simulators.ale import game_of
-
-    game = game_of(bench.demo.simulator.env_id)
-    env = AtariVectorEnv(game, bench.envs, num_threads=cores())
-    bench.stack.callback(env.close)
-    return bench.repeat(_step_any(env, bench.envs))
-
-
-def _gym_async(bench: Bench) -> Rate:
-    bench.atari()
-    try:
-        import cv2  # noqa: F401 - AtariPreprocessing resizes with it
-    except ImportError:
-        raise SkippedError("opencv is not installed: pip install 'demo-curriculum[bench]'") from None
-    from gymnasium.vector import AsyncVectorEnv, AutoresetMode
-
-    make = partial(_preprocessed, bench.demo.simulator.env_id)
-    env = AsyncVectorEnv([make] * ASYNC_ENVS, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
-    bench.stack.callback(env.close)
-    return bench.repeat(_step_any(env, ASYNC_ENVS))
-
-
-def _preprocessed(env_id: str) -> Any:
-    import ale_py
-    import gymnasium as gym
-    from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
-
-    gym.register_envs(ale_py)
-    return FrameStackObservation(AtariPreprocessing(gym.make(env_id, frameskip=1)), 4)
-
-
-def _step_any(env: Any, num_envs: int) -> Callable[[], int]:
-    env.reset(seed=0)
-    rng = np.random.default_rng(0)
-
-    def work() -> int:
-        for _ in range(10):
-            env.step(rng.integers(env.single_action_space.n, size=num_envs))
-        return 10 * num_envs
-
-    return work
 
 
 def _restore(observation: str, bench: Bench) -> Rate:
@@ -315,7 +212,7 @@ def _train_ranks(observation: str, bench: Bench) -> Rate:
 
 
 def _rate_of_ranks(path: Path, folder: Path, config: TrainConfig) -> float:
-    torch.set_num_threads(1)
+    prepare_process()
     ranks = Ranks.join()
     demos = read_demos(path)[:1]
     run = describe(demos, config)
@@ -328,34 +225,6 @@ def _rate_of_ranks(path: Path, folder: Path, config: TrainConfig) -> float:
     passed = time.perf_counter() - began
     ranks.close()
     return steps / passed
-
-
-def _sb3(observation: str, bench: Bench) -> Rate:
-    try:
-        from stable_baselines3 import PPO
-        from stable_baselines3.common.vec_env import DummyVecEnv
-    except ImportError:
-        raise SkippedError("stable-baselines3 is not installed: pip install 'demo-curriculum[bench]'") from None
-    trainer = bench.trainer(observation)
-    recipe = recipe_for(bench.run(observation), trainer.env.demos)
-    cache = StartCache()
-    model = PPO(
-        "CnnPolicy" if observation == "pixels" else "MlpPolicy",
-        DummyVecEnv([lambda: recipe(trainer.curriculum, cache)] * bench.envs),
-        n_steps=trainer.steps,
-        batch_size=trainer.steps * bench.envs // trainer.minibatches,
-        n_epochs=trainer.epochs,
-        policy_kwargs={} if observation == "pixels" else {"net_arch": [256, 256]},
-        device="cpu",
-        seed=0,
-    )
-
-    def work() -> int:
-        before = model.num_timesteps
-        model.learn(trainer.steps * bench.envs, reset_num_timesteps=False)
-        return int(model.num_timesteps - before)
-
-    return bench.repeat(work)
 
 
 def _store_open(bench: Bench) -> Rate:
@@ -407,8 +276,8 @@ def _measures() -> Iterator[tuple[str, Measure]]:
         what = f"vector environment, {kind}"
         yield f"vector-{kind}", Measure(f"{what}, one process", steps, "emulator", partial(_vector, kind, False))
         yield f"workers-{kind}", Measure(f"{what}, {count} workers", steps, "emulators", partial(_vector, kind, True))
-    yield "atari-vector", Measure(f"ale_py's AtariVectorEnv, {count} threads", steps, "workers-pixels", _atari_vector)
-    yield "gym-async", Measure("Gymnasium's AsyncVectorEnv, AtariPreprocessing", steps, "workers-pixels", _gym_async)
+    yield "atari-vector", Measure(f"ale_py's AtariVectorEnv, {count} threads", steps, "workers-pixels", atari_vector)
+    yield "gym-async", Measure("Gymnasium's AsyncVectorEnv, AtariPreprocessing", steps, "workers-pixels", gym_async)
     for kind in ("ram", "pixels"):
         yield f"restore-{kind}", Measure(f"restore a snapshot, {kind}", "restores", None, partial(_restore, kind))
         yield f"start-{kind}", Measure(f"restore and replay to a start, {kind}", "starts", None, partial(_start, kind))
@@ -432,7 +301,7 @@ def _measures() -> Iterator[tuple[str, Measure]]:
             f"{whole}-workers",
             Measure(f"{what}, {count} workers and a learner", steps, whole, partial(_train, kind, True, True)),
         )
-        yield f"sb3-{kind}", Measure(f"SB3's PPO, {kind}, no RND", steps, f"{whole}-without-rnd", partial(_sb3, kind))
+        yield f"sb3-{kind}", Measure(f"SB3's PPO, {kind}, no RND", steps, f"{whole}-without-rnd", partial(sb3, kind))
     yield "store-open", Measure("open a demo file and list it", "files", None, _store_open)
     yield "store-fetch", Measure("read a demo", "demos", None, _store_fetch)
     yield "store-append", Measure("append a demo to a file", "demos", None, _store_append)

@@ -23,7 +23,7 @@ from demo_curriculum.progress.writers import WriterName, Writers
 from demo_curriculum.training.best import BestEpisode
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
-from demo_curriculum.training.machine import DeviceName, choose_device
+from demo_curriculum.training.machine import DeviceName, choose_device, prepare_process
 from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
@@ -64,8 +64,7 @@ def open_run(folder: Path, demos: Sequence[Demo], config: TrainConfig) -> tuple[
     Raises:
         DemoCurriculumError: it is a run of other demos, or with another config.
     """
-    # One thread a process is the fastest where simulators run beside it, and more would give other bits.
-    torch.set_num_threads(1)
+    prepare_process()
     wanted = describe(demos, config)
     if not (folder / CONFIG).exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -122,7 +121,7 @@ def train(
         keep_checkpoints: policies kept for good, spaced by frontier.
         log_to: tools that get the progress too, beside the run's own log.
     """
-    torch.set_num_threads(1)
+    prepare_process()
     began = time.monotonic()
     on = choose_device(device, pixels=run.config.observation == "pixels")
     if on.type == "cuda":

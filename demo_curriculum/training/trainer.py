@@ -35,7 +35,7 @@ from demo_curriculum.training.warmup import WarmUp
 VALUE_WEIGHT = 0.5
 GRADIENT_NORM = 0.5
 IMITATION_BATCH = 64
-# More at once are slower: what a convolution gives no longer fits into the processor's cache.
+# Enough for the processor, and little memory.
 BONUS_BATCH = 256
 RND_BATCH = 256
 # Each episode's end is worth one batch of the vector predictor; many short episodes must not outweigh the policy.

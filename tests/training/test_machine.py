@@ -1,5 +1,6 @@
 """Which processes and devices a training uses, and that its networks work on another device than the CPU."""
 
+import platform
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -96,3 +97,27 @@ def test_everything_that_is_learned_stays_on_the_device(
         standing = Standing(observations, slack, policy.at_reset(6), torch.zeros(6, dtype=torch.int32))
     rollout = Rollout.empty(3, standing)
     assert {part.device.type for part in vars(rollout).values() if isinstance(part, torch.Tensor)} == {"meta"}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is glibc's way")
+def test_memory_is_kept_for_the_next_minibatch() -> None:
+    script = """
+import resource, sys, torch
+from demo_curriculum.training.machine import prepare_process
+if sys.argv[1] == "kept":
+    prepare_process()
+def use():
+    (torch.ones(12_000_000) + 1).sum()
+for _ in range(10):
+    use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {
+        way: int(subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("kept", "given back")
+    }
+    # Two pieces of 48 MB in each of ten rounds; pages may be huge ones, and the heap may still grow once or twice.
+    assert 4 * faults["kept"] < faults["given back"] and faults["given back"] >= 10 * 48
