@@ -12,22 +12,36 @@ class EntropyControl:
     updates, and the policy's entropy is under ``floor``, the weight grows by ``rate`` an update up to ``most * base``;
     it shrinks back as soon as either no longer holds. Moves to and fro before a hard spot count as standing still.
 
+    A demonstrator is sure of every action, and who imitates too much is too, before knowing what the actions are worth.
+    ``imitation_share`` bounds that: it falls with the entropy below ``enough``.
+
     Args:
         base: the weight while all goes well.
         floor: nats; a policy under it hardly explores.
         patience: updates.
+        enough: nats.
     """
 
     def __init__(
-        self, base: float, *, floor: float = 0.1, patience: int = 20, rate: float = 1.1, most: float = 10.0
+        self,
+        base: float,
+        *,
+        floor: float = 0.1,
+        patience: int = 20,
+        rate: float = 1.1,
+        most: float = 10.0,
+        enough: float = 0.3,
     ) -> None:
         self.base, self.floor, self.patience, self.rate, self.most = base, floor, patience, rate, most
+        self.enough = enough
         self.weight = base
+        self.imitation_share = 1.0
         self.least: int | None = None
         self.still = 0
 
     def update(self, entropy: float, left: int) -> None:
         """Once per training update: the policy's mean entropy, and the demo steps that are still to climb."""
+        self.imitation_share = min(entropy / self.enough, 1.0)
         if self.least is None or left < self.least:
             self.least = left
             self.still = 0
@@ -39,7 +53,13 @@ class EntropyControl:
             self.weight = max(self.weight / self.rate, self.base)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"weight": self.weight, "least": self.least, "still": self.still}
+        return {
+            "weight": self.weight,
+            "least": self.least,
+            "still": self.still,
+            "imitation_share": self.imitation_share,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.weight, self.least, self.still = state["weight"], state["least"], state["still"]
+        self.imitation_share = state["imitation_share"]

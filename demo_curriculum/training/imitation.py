@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,3 +72,15 @@ class DemoPairs:
             torch.from_numpy(np.concatenate(weights)).float(),
             np.concatenate(places),
         )
+
+    def minibatches(
+        self, count: int, size: int, spans: Sequence[Span], success: Success, rng: np.random.Generator
+    ) -> Iterator[Pairs]:
+        """``count`` times ``size`` pairs, drawn all at once, which takes less time; nothing where ``size`` is 0."""
+        if not size:
+            return
+        drawn = self.sample(count * size, spans, success, rng)
+        # They come in the order of the spans.
+        for chosen in np.split(rng.permutation(count * size), count):
+            rows = torch.from_numpy(chosen)
+            yield Pairs(drawn.observations[rows], drawn.actions[rows], drawn.weights[rows], drawn.places[chosen])

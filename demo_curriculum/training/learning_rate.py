@@ -20,7 +20,7 @@ class LearningRateControl:
             mean over an update's minibatches.
     """
 
-    def __init__(self, most: float, *, climbing: float = 0.01, settling: float = 0.004) -> None:
+    def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.004) -> None:
         self.most, self.climbing, self.settling = most, climbing, settling
         self.rate = most
 

@@ -310,18 +310,20 @@ class Trainer:
         flat = {name: values.flatten(0, 1) for name, values in columns.items()}
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
+            size = -(-IMITATION_BATCH // self.ranks.size) if self.imitation else 0
+            drawn = self.pairs.minibatches(
+                self.minibatches, size, self.curriculum.spans, self.curriculum.success, self.rng
+            )
             for rows, begins, learned in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
                 batch = {name: values[rows] for name, values in flat.items()}
                 observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]
-                pairs = None
-                if self.imitation:
-                    count = -(-IMITATION_BATCH // self.ranks.size)
-                    pairs = self.pairs.sample(count, self.curriculum.spans, self.curriculum.success, self.rng)
+                pairs = next(drawn, None)
+                if pairs is not None:
                     pairs = pairs.to(self.device)
                     observations = torch.cat([observations, pairs.observations])
-                    slack = torch.cat([slack, slack.new_zeros(count)])
+                    slack = torch.cat([slack, slack.new_zeros(size)])
                     hidden = torch.cat([hidden, self.warm_up.states(pairs.places)])
-                    begins = torch.cat([begins, begins.new_ones(count)])
+                    begins = torch.cat([begins, begins.new_ones(size)])
                 prediction, imitating = self.policy(observations, slack, hidden, begins).split(len(rows))
                 softened = prediction.logits / self._temperature(batch["age"])[:, None]
                 losses = ppo_losses(
@@ -343,7 +345,7 @@ class Trainer:
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
-                    loss = loss + self.imitation * factors.imitation * imitated
+                    loss = loss + self.imitation * self.entropy.imitation_share * factors.imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

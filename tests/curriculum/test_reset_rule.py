@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from demo_curriculum.curriculum import ResetCurriculum, Timeline
+from demo_curriculum.curriculum import ResetCurriculum, Span, Timeline
 from demo_curriculum.demo import Outcome, Start
 
 
@@ -22,4 +22,4 @@ def test_only_the_ties_from_the_reset_finish_it() -> None:
     assert curriculum.advance() == [] and curriculum.finished
     again = ResetCurriculum([Timeline(50, offset=9, rewards=(30,))])
     again.load_state_dict(curriculum.state_dict())
-    assert again.finished and again.frontiers == (0,) and again.spans == [(0, 0, 50)]
+    assert again.finished and again.frontiers == (0,) and again.spans == [Span(0, 0, 50)]

@@ -34,6 +34,9 @@ def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
     other = EntropyControl(0.01)
     other.load_state_dict(control.state_dict())
     assert vars(other) | {"floor": 0.3, "patience": 3, "rate": 2.0} == vars(control)
+    for entropy, share in ((0.6, 1.0), (0.3, 1.0), (0.1, 1 / 3), (0.0, 0.0)):
+        other.update(entropy, 99)
+        assert other.imitation_share == pytest.approx(share), "the surer, the less it imitates"
 
 
 def test_agent_actions_are_the_most_frequent_of_the_next_demo_steps() -> None:
@@ -66,6 +69,25 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
     assert second.mean() == pytest.approx(2 / 3, abs=0.03), "each stretch in proportion to its length"
     failing = 1 - steps / 100 - torch.from_numpy(second) / 2
     assert torch.allclose(weights, torch.where(torch.from_numpy(second), failing / 2, failing))
+
+
+def test_minibatches_of_pairs_are_mixed() -> None:
+    simulator = make_simulator("LockedChain-40")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+    pairs = DemoPairs([demo], stack=1, frame_skip=1)
+
+    def success(index: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        return steps / 100
+
+    spans = [Span(0, 0, 10), Span(0, 30, 40)]
+    drawn = list(pairs.minibatches(8, 50, spans, success, np.random.default_rng(0)))
+    assert len(drawn) == 8
+    for observations, actions, weights, places in drawn:
+        steps = observations[:, 0].argmax(dim=1)
+        assert 10 < (steps < 10).sum() < 40, "of both spans"
+        assert torch.allclose(weights, 1 - steps / 100) and places[:, 1].tolist() == steps.tolist()
+        assert actions.tolist() == demo.actions[steps.numpy()].tolist()
+    assert not list(pairs.minibatches(8, 0, spans, success, np.random.default_rng(0)))
 
 
 def test_memory_forgets_the_oldest_first() -> None:
