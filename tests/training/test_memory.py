@@ -9,17 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from demo_curriculum.demo import Demo
+from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import SimulatorEnv
 from demo_curriculum.errors import UsageError
-from demo_curriculum.progress.film import _play
+from demo_curriculum.progress.film import Shot, _play
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training import trainer as trainer_module
 from demo_curriculum.training.checkpoint import load_checkpoint, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import Protocol, evaluate
-from demo_curriculum.training.milestones import Milestone
 from demo_curriculum.training.policy import Decision, Memory, Policy
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_policy, build_trainer, describe
@@ -326,9 +325,10 @@ def test_a_filmed_policy_begins_with_what_the_demo_leads_to(monkeypatch: pytest.
         return act(policy, observations, hidden, generator)
 
     monkeypatch.setattr(Policy, "act", watch)
-    scene = _play(run, demo, Milestone(3, 100, [20], 20, policy.state_dict()))
+    start = Start(0, 20, 30)
+    scene = _play(run, demo, Shot(policy.state_dict(), 3, 100, [[0, 30, 20]], start, "from the frontier"))
     begun = WarmUp(policy, [demo], stack=2, frame_skip=1).states(np.array([[0, 20]]))
-    assert scene.start == 20 and torch.equal(met[0], begun) and begun.abs().max() > 0
+    assert scene.start == start and torch.equal(met[0], begun) and begun.abs().max() > 0
     assert not torch.equal(met[0], met[1])
 
 
