@@ -37,6 +37,7 @@ COMMANDS = {
     "replay": Command("replay", "show a run's climb again, in the terminal and as a picture"),
     "compare": Command("compare", "agent steps of several runs to each reward of the demo"),
     "bench": Command("bench", "measure the speed of this machine"),
+    "bench store": Command("bench_store", "measure what keeping a demo costs, next to other formats"),
     "bench learn": Command("bench_learn", "measure what the parts of the learning are worth on a demo"),
 }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from demo_curriculum.demo import Demo
 from demo_curriculum.store import schema
 from demo_curriculum.store.npz import write_npz
 from demo_curriculum.store.reader import read_demos, read_start, summarise
@@ -28,6 +31,7 @@ class StoreFigures:
         bytes_per_1000_steps: of the file.
         plain_bytes_per_1000_steps: of its arrays without snapshots and compression, as Minari's collector writes them.
         npz_bytes_per_1000_steps: of its NPZ export.
+        minari_bytes_per_1000_steps: of the data set that Minari itself makes of it; None where it is not installed.
         open_ms: opening and checking the file, reading what ``show`` shows.
         load_ms: reading all of it.
         start_ms: median over random demo steps: opening, and reading the snapshot before and the actions up to it.
@@ -39,6 +43,7 @@ class StoreFigures:
     bytes_per_1000_steps: float
     plain_bytes_per_1000_steps: float
     npz_bytes_per_1000_steps: float
+    minari_bytes_per_1000_steps: float | None
     open_ms: float
     load_ms: float
     start_ms: float
@@ -60,6 +65,7 @@ def measure_store(path: Path | str, *, rng: np.random.Generator) -> StoreFigures
         npz = Path(folder) / "a.npz"
         write_npz(npz, demos)
         npz_bytes = npz.stat().st_size
+    minari_bytes = _minari_bytes(demos)
     columns = (*schema.EPISODE_COLUMNS, *schema.INFO_COLUMNS)
     plain = sum(getattr(demo, column).nbytes for demo in demos for column in columns)
     return StoreFigures(
@@ -68,11 +74,48 @@ def measure_store(path: Path | str, *, rng: np.random.Generator) -> StoreFigures
         bytes_per_1000_steps=1000 * path.stat().st_size / steps,
         plain_bytes_per_1000_steps=1000 * plain / steps,
         npz_bytes_per_1000_steps=1000 * npz_bytes / steps,
+        minari_bytes_per_1000_steps=None if minari_bytes is None else 1000 * minari_bytes / steps,
         open_ms=float(np.median([_milliseconds(lambda: summarise(path)) for _ in range(20)])),
         load_ms=float(np.median([_milliseconds(lambda: read_demos(path)) for _ in range(3)])),
         start_ms=float(np.median(starts)),
         slowest_start_ms=max(starts),
     )
+
+
+def _minari_bytes(demos: Sequence[Demo]) -> int | None:
+    with TemporaryDirectory() as folder:
+        # It looks there as it loads.
+        os.environ["MINARI_DATASETS_PATH"] = folder
+        try:
+            import gymnasium
+            import minari
+            from minari.data_collector import EpisodeBuffer
+        except ImportError:
+            return None
+        buffers = [
+            EpisodeBuffer(
+                id=index,
+                observations=list(demo.observations),
+                actions=demo.actions.tolist(),
+                rewards=demo.rewards.tolist(),
+                terminations=demo.terminations.tolist(),
+                truncations=demo.truncations.tolist(),
+                infos={"lives": demo.lives},
+            )
+            for index, demo in enumerate(demos)
+        ]
+        shape, dtype = demos[0].observations.shape[1:], demos[0].observations.dtype
+        low, high = (0, 255) if dtype == np.uint8 else (-np.inf, np.inf)
+        with warnings.catch_warnings():
+            # That the data set names no author.
+            warnings.simplefilter("ignore")
+            minari.create_dataset_from_buffers(
+                "measured-v0",
+                buffers,
+                observation_space=gymnasium.spaces.Box(low, high, shape, dtype.type),
+                action_space=gymnasium.spaces.Discrete(max(int(demo.actions.max()) for demo in demos) + 1),
+            )
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
 def _milliseconds(work: Callable[[], object]) -> float:

@@ -260,3 +260,17 @@ sys.exit(main(["trim", {str(path)!r}, "--end", "200", "-o", {str(tmp_path / "o.h
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"error: {tmp_path / 'o.h5'}: cannot be written: File too large\n"
     assert sorted(os.listdir(tmp_path)) == ["d.h5"]
+
+
+def test_bench_store_compares_sizes_and_tells_latencies(path, tmp_path, capsys):
+    recording = tmp_path / "recording.pickle"
+    recording.write_bytes(bytes(740))
+    assert main(["bench", "store", str(path), "--pickle", str(recording), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    # 250 and 120 steps: 740 bytes are 2 a step.
+    assert figures["steps"] == 370 and figures["pickle_bytes_per_1000_steps"] == 2000
+    assert figures["bytes_per_1000_steps"] == 1000 * path.stat().st_size / 370
+    assert main(["bench", "store", str(path)]) == 0
+    table = capsys.readouterr().out
+    assert "370 steps" in table and "pickle" not in table and "fetch any start, median of 200" in table
+    fails(capsys, 1, "nowhere.h5", "bench", "store", tmp_path / "nowhere.h5")

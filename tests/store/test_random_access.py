@@ -67,4 +67,6 @@ def test_the_figures_are_those_of_the_file(path):
     # Action 8, reward 8, two ends of 1, observation 3 and lives 4 bytes a step; the last two once more at the end.
     assert figures.plain_bytes_per_1000_steps == 1000 * (2005 * 25 + 2 * 7) / 2005
     assert 0 < figures.start_ms <= figures.slowest_start_ms < 1000
+    pytest.importorskip("minari")
+    assert figures.minari_bytes_per_1000_steps > figures.plain_bytes_per_1000_steps, "and what HDF5 itself takes"
     assert figures.open_ms > 0 and figures.load_ms > 0 and figures.npz_bytes_per_1000_steps > 0
