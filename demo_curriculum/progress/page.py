@@ -103,7 +103,7 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
         "offset": demo["offset"],
         "target": demo["score"],
         "rewards": sorted(rewards),
-        "livesLost": demo.get("lives_lost", [])[:MARKED_REWARDS],
+        "livesLost": (demo.get("lives_lost") or [])[:MARKED_REWARDS],
         "update": [record["update"] for record in updates],
         "steps": [record["agent_steps"] for record in updates],
         "seconds": [record["seconds"] for record in updates],

@@ -33,6 +33,9 @@ class WandbWriter:
     """
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any]) -> None:
+        if os.environ.get("WANDB_MODE", "offline") != "online":
+            # Its helper process reports its own errors home even when it is offline.
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         try:
             import wandb
         except ImportError as error:

@@ -159,7 +159,7 @@ class Panel:
         draw.rectangle((MARGIN, top, right, top + 8), TRACK)
         for _, goal, frontier in segments:
             draw.rectangle((x(frontier), top, x(goal), top + 8), ACCENT)
-        for step in self._demo.get("lives_lost", ()):
+        for step in self._demo.get("lives_lost") or ():
             draw.text((x(step), top + 4), "×", LOSS, self._small, anchor="mm")
         for step, reward in self._demo["rewards"]:
             centre = x(step)

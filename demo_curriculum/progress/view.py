@@ -77,7 +77,7 @@ def demo_bar(demo: Mapping[str, Any], segments: Sequence[Sequence[int]], width: 
         cells[cell(frontier) : cell(goal) + 1] = [("━", "green")] * (cell(goal) + 1 - cell(frontier))
     for begin, _, frontier in segments:
         cells[cell(begin) : cell(frontier)] = [("─", "dim")] * (cell(frontier) - cell(begin))
-    for step in demo.get("lives_lost", ()):
+    for step in demo.get("lives_lost") or ():
         cells[cell(step)] = ("✗", "red")
     for step, reward in demo["rewards"]:
         cells[cell(step)] = ("●", "yellow" if reward > 0 else "red")

@@ -17,6 +17,7 @@ def test_bar_holds_every_frontier(frontier, cell):
 
 def test_bar_marks_lost_lives_and_a_frontier_before_the_demo_at_its_beginning():
     assert demo_bar({**DEMO, "lives_lost": [35]}, [[0, 100, -30]], 10).plain == "┃●━✗━━━━━●"
+    assert demo_bar({**DEMO, "lives_lost": None}, [[0, 100, -30]], 10).plain.count("✗") == 0
 
 
 def test_bar_of_a_demo_shorter_than_the_bar():
