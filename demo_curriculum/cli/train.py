@@ -122,7 +122,7 @@ def main(
     if "RANK" in os.environ:
         here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
         ranks, envs = here, config.envs * here // everywhere
-    ranks, workers = choose_processes(ranks, workers, envs=envs, cores=cores(), gpus=gpus)
+    ranks, workers = choose_processes(ranks, workers, envs=envs, fits=config.shared_by, cores=cores(), gpus=gpus)
     task = Task(
         demo,
         run_dir,

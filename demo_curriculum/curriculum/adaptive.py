@@ -102,8 +102,6 @@ class _Climb:
 
     def segment_to(self, goal: int) -> int | None:
         """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
-        if len(self.segments) == 1:
-            return 0
         return next((index for index, segment in enumerate(self.segments) if segment.goal == goal), None)
 
     def join(self, index: int, rate: float) -> None:
@@ -252,7 +250,7 @@ class AdaptiveCurriculum:
         step, goal = outcome.start.step, outcome.start.goal
         climb.pace += (outcome.length - climb.pace) / PACE_MEMORY
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
-        if at_reset and (len(climb.segments) == 1 or goal == climb.timeline.length):
+        if at_reset and goal == climb.timeline.length:
             climb.reset.add(outcome.tied)
             if len(climb.segments) > 1:
                 return

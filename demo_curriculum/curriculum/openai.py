@@ -126,7 +126,7 @@ class OpenAICurriculum:
 
     @property
     def climbs(self) -> bool:
-        return self.left > 0
+        return not self.finished
 
     @property
     def spans(self) -> list[Span]:

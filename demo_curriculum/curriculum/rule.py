@@ -138,7 +138,7 @@ class Curriculum(Protocol):
 
     @property
     def climbs(self) -> bool:
-        """Whether there is a frontier that is yet to move."""
+        """Whether there is a frontier that is yet to move; until it is finished, for a rule that does not settle."""
         ...
 
     @property

@@ -101,7 +101,7 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
 
     @property
     def climbs(self) -> bool:
-        return self.left > 0
+        return not self.finished
 
     @property
     def spans(self) -> list[Span]:

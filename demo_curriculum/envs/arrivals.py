@@ -34,6 +34,10 @@ class Arrivals:
         self._arrivals: dict[Start, deque[Arrival]] = {}
 
     def add(self, start: Start, arrival: Arrival) -> None:
+        """Those at the same step that were to reach another goal, before segments became one, are dropped."""
+        outdated = [known for known in self._arrivals if known[:2] == start[:2] and known != start]
+        for known in outdated:
+            del self._arrivals[known]
         self._arrivals.setdefault(start, deque(maxlen=CAPACITY)).append(arrival)
 
     def draw(self, start: Start, rng: np.random.Generator) -> Arrival | None:

@@ -65,7 +65,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
     the game's own reset also that of the whole, judged up to the demo's end. The whole's has the ``path`` where it
-    scores more than any before in this environment, or as much in fewer steps.
+    scores more than 0 and any before in this environment, or ties with as much in fewer steps.
 
     ``slack`` is how many demo steps are left until the lag ends the episode if nothing is gained. The agent cannot see
     it and must not, as there is no demo to be behind of in the real game; but what a state is worth depends on it.

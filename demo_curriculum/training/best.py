@@ -9,7 +9,7 @@ from typing import Any
 
 from demo_curriculum.demo import Outcome
 from demo_curriculum.progress.schema import Record
-from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demos, write_demos
 
@@ -17,7 +17,8 @@ BEST = "best.h5"
 
 
 class BestEpisode:
-    """Keeps ``R/best.h5``: of all episodes from the reset the one with the highest score, of equals the shortest.
+    """Keeps ``R/best.h5``: of all episodes from the reset the one with the highest score, above 0, of equal ties
+    the shortest.
 
     It is a demo like any other, to be looked at, verified and trained on; what a policy plays in the mean is another
     matter. Random deviations (sticky actions) are in it as the actions that were executed.
@@ -55,6 +56,7 @@ class BestEpisode:
 
     def _keep(self, score: float, path: Sequence[int], agent_steps: int) -> None:
         simulator = make_simulator(self._demo["env_id"], **self._demo["kwargs"])
+        path = _up_to_the_end(simulator, path)
         note = f"the best episode of a training after {agent_steps:,} agent steps"
         demo = play_demo(simulator, path, origin="policy", note=note)
         if demo.score != score:
@@ -67,3 +69,13 @@ class BestEpisode:
             return
         write_demos(self._path, [demo], overwrite=True)
         self._kept = self.rank
+
+
+def _up_to_the_end(simulator: Simulator, path: Sequence[int]) -> Sequence[int]:
+    """``path`` without what of its last agent step came after the game's own end."""
+    simulator.reset()
+    for steps, action in enumerate(path, start=1):
+        simulator.play([action])
+        if simulator.game_over:
+            return path[:steps]
+    return path

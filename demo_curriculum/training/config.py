@@ -129,6 +129,11 @@ class TrainConfig:
         """What a rollout holds of them."""
         return self.envs * self.steps // self.sequence
 
+    def shared_by(self, ranks: int) -> bool:
+        """Whether so many ranks can share the simulators alike, and each its part among the minibatches."""
+        rows = self.envs * self.steps if not self.memory else self.sequences
+        return self.envs % ranks == 0 and rows // ranks % self.minibatches == 0
+
     @property
     def imitation_weight(self) -> float:
         """What ``imitation`` comes to."""

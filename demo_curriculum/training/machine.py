@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -56,19 +57,25 @@ def choose_device(name: DeviceName, *, pixels: bool) -> torch.device:
 
 
 def choose_processes(
-    ranks: int | Literal["auto"], workers: int | Literal["auto"], *, envs: int, cores: int, gpus: int
+    ranks: int | Literal["auto"],
+    workers: int | Literal["auto"],
+    *,
+    envs: int,
+    fits: Callable[[int], bool],
+    cores: int,
+    gpus: int,
 ) -> tuple[int, int]:
     """The numbers of ranks and of each rank's workers, for ``envs`` simulators on a machine that learns on ``gpus``.
 
-    "auto" is a rank a core without workers, or a rank a GPU that shares the cores' workers, as far as the simulators
-    can be shared alike; next to given workers it is one rank.
+    "auto" is a rank a core without workers, or a rank a GPU that shares the cores' workers; fewer where ``fits`` says
+    that so many ranks cannot share the work alike. Next to given workers it is one rank.
 
     Raises:
         UsageError: numbers out of range.
     """
     if ranks == "auto":
         most = gpus or (cores if workers in ("auto", 0) else 1)
-        size = next(size for size in range(most, 0, -1) if envs % size == 0)
+        size = next((size for size in range(most, 0, -1) if fits(size)), 1)
     else:
         size = ranks
     if size < 1:

@@ -38,7 +38,9 @@ class Ranks:
         if "RANK" not in os.environ:
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo")
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+            )
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property

@@ -158,15 +158,11 @@ def build_trainer(
         UsageError: the simulators cannot be shared alike among the ranks, or not among the workers.
     """
     config = run.config
-    if config.envs % ranks.size or config.envs * config.steps // ranks.size % config.minibatches:
+    if not config.shared_by(ranks.size):
+        sequences = f" in sequences of {config.sequence}" if config.memory else ""
         raise UsageError(
-            f"{config.envs} envs of {config.steps} steps in {config.minibatches} minibatches cannot be shared among "
-            f"{ranks.size} ranks; choose --envs divisible by the number of ranks"
-        )
-    if config.memory and config.sequences // ranks.size % config.minibatches:
-        raise UsageError(
-            f"{config.sequences} sequences of {config.sequence} steps cannot be shared among {ranks.size} ranks with "
-            f"{config.minibatches} minibatches each; choose a shorter --sequence or more --envs"
+            f"{config.envs} envs of {config.steps} steps{sequences} in {config.minibatches} minibatches cannot be shared "
+            f"among {ranks.size} ranks; choose other --ranks, --envs or --minibatches"
         )
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):

@@ -76,7 +76,7 @@ def open_run(folder: Path, demos: Sequence[Demo], config: TrainConfig) -> tuple[
         if mine["fingerprint"] != theirs["fingerprint"]:
             raise DemoCurriculumError(
                 f"{folder} is a run of another demo: its demo {index} has fingerprint {mine['fingerprint'][:12]}…, "
-                f"the one given {theirs['fingerprint'][:12]}…, or was begun by an earlier version; choose another --run-dir"
+                f"the one given {theirs['fingerprint'][:12]}…, or of an earlier version; choose another --run-dir"
             )
     if len(found.demos) != len(wanted.demos):
         raise DemoCurriculumError(f"{folder} is a run of {len(found.demos)} demos, not {len(wanted.demos)}")

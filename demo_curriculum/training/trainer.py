@@ -186,7 +186,7 @@ class Trainer:
         ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
         remedy = self.stall.update(self.curriculum.left, ties)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr.rate * self.stall.factors.lr
+            group["lr"] = min(self.lr.rate, self.lr.most * self.stall.factors.lr)
         return remedy
 
     def _collect(self) -> Rollout:
@@ -345,7 +345,9 @@ class Trainer:
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
-                    loss = loss + self.imitation * self.entropy.imitation_share * factors.imitation * imitated
+                    # What is learnt from nothing else may be as sure as it is.
+                    share = self.entropy.imitation_share if self.reinforcement else 1.0
+                    loss = loss + self.imitation * share * factors.imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -338,6 +338,8 @@ def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
     assert [outcome.start for outcome in outcomes] == [following, following, following, Start(0, 6, 20)]
     assert [outcome.leg for outcome in outcomes] == [0, 1, 1, 0]
     assert states[2] == arrived != states[0]
+    arrivals = env.state_dict()["arrivals"]
+    assert [entry["start"] for entry in arrivals] == [list(following[:3])]
     resumed, simulator = patient_env(following, onward=onward)
     resumed.load_state_dict(env.state_dict())
     resumed.reset(seed=1)

@@ -43,3 +43,11 @@ def test_what_does_not_replay_is_not_kept(tmp_path):
     with pytest.warns(RuntimeWarning, match="not exact"):
         BestEpisode(tmp_path, CHAIN).take([outcome(2.0, keys)], 1, 10)
     assert not (tmp_path / BEST).exists()
+
+
+def test_a_path_ends_where_the_game_did(tmp_path):
+    """An agent step plays all its actions, though the game may end with the first."""
+    keys = make_simulator("LockedChain-5").keys.tolist()
+    best = BestEpisode(tmp_path, CHAIN)
+    best.take([outcome(1.0, [*keys, 0, 0, 0])], 1, 10)
+    assert read_demos(tmp_path / BEST)[0].actions.tolist() == keys

@@ -12,6 +12,7 @@ import torch
 from demo_curriculum.errors import UsageError
 from demo_curriculum.moments import Sample
 from demo_curriculum.rnd import RandomNetworkDistillation
+from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.machine import choose_device, choose_processes
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.ppo import ppo_losses
@@ -39,13 +40,20 @@ from demo_curriculum.training.rollout import Rollout, Standing
 def test_processes_by_hand(
     given: tuple[object, object], envs: int, cores: int, gpus: int, expected: tuple[int, int]
 ) -> None:
-    assert choose_processes(*given, envs=envs, cores=cores, gpus=gpus) == expected  # type: ignore[arg-type]
+    assert choose_processes(*given, envs=envs, fits=lambda size: envs % size == 0, cores=cores, gpus=gpus) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("ranks", "workers"), [(0, "auto"), (-1, 0), (1, -1)])
 def test_numbers_out_of_range_are_refused(ranks: int, workers: int) -> None:
     with pytest.raises(UsageError, match="must be at least"):
-        choose_processes(ranks, workers, envs=8, cores=2, gpus=0)
+        choose_processes(ranks, workers, envs=8, fits=lambda size: True, cores=2, gpus=0)
+
+
+def test_ranks_are_as_many_as_can_share_the_sequences() -> None:
+    config = TrainConfig(memory=800, sequence=128, burn_in=64)
+    # 32 sequences: 16 for each of two ranks are one a minibatch, 8 for each of four are too few.
+    assert [config.shared_by(size) for size in (1, 2, 3, 4)] == [True, True, False, False]
+    assert choose_processes("auto", "auto", envs=32, fits=config.shared_by, cores=16, gpus=0) == (2, 0)
 
 
 def test_a_gpu_is_for_pixels_and_each_rank_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +111,7 @@ def test_everything_that_is_learned_stays_on_the_device(
 def test_memory_is_kept_for_the_next_minibatch() -> None:
     script = """
 import resource, sys, torch
+from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.machine import prepare_process
 if sys.argv[1] == "kept":
     prepare_process()
