@@ -97,10 +97,12 @@ class Archive:
 
     def draw(self, rng: np.random.Generator, count: int, shorter_than: float = np.inf) -> list[int]:
         """Indices of cells whose ways are shorter than so many blocks, with weight 1/sqrt(visits + 1); of a share
-        ``TOP`` of them only cells with a score among the highest count.
+        ``TOP`` of them only cells with a score among the highest count. Where no way is shorter, the shortest count.
         """
         visits, lengths, scores = (column[: len(self)] for column in self._columns.values())
         open_ = lengths < shorter_than
+        if not open_.any():
+            open_ = lengths == lengths.min()
         levels = np.unique(scores[open_])[::-1]
         drawn = []
         for _ in range(count):

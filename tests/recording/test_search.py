@@ -152,6 +152,14 @@ def test_half_of_the_draws_are_among_the_highest_scores():
     assert archive.draw(Draws(0.0, 0.0), 1, shorter_than=4) == [2]
 
 
+def test_where_every_way_is_too_long_the_shortest_is_drawn():
+    archive = Archive()
+    archive.put(b"a", Way(RESET, (1, 1, 1), 5.0, 3), b"")
+    archive.put(b"b", Way(RESET, (1, 1), 1.0, 2), b"")
+    assert archive.draw(Draws(0.0, 0.9), 1, shorter_than=2) == [1]
+    assert by_visits(archive, 0.0, shorter_than=2) == [1]
+
+
 def test_the_archive_grows():
     archive = Archive()
     for number in range(3000):
@@ -252,6 +260,16 @@ def test_a_simulator_that_does_not_restore_exactly_is_found_out():
             seed=3,
             polish_frames=20_000,
         )
+
+
+def test_a_search_in_one_cell_ends_its_polish():
+    class Till(Ledge):
+        """All places look alike, and what an action pays is seen at once: a cell's way can be as long as the best."""
+
+        def step(self, action):
+            return (0, 1, 5, 0)[action]
+
+    assert search_demo(Till(), until_score=5, seed=0, polish_frames=5000).rewards.tolist() == [5] + [0] * TAIL
 
 
 def test_until_score_must_be_positive():
