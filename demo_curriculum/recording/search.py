@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from demo_curriculum.demo import Demo, SimulatorSpec
+from demo_curriculum.processes import end_with_parent
 from demo_curriculum.recording.archive import RESET, Archive, Way, load_archive, save_archive
 from demo_curriculum.recording.cells import Cell, CellName, cell_of
 from demo_curriculum.recording.explore import NOOP, TAIL, Explorer, Job, SearchError, Trip
@@ -138,9 +139,16 @@ class Search:
         while (processes == 1 or self.frames < SERIAL_FRAMES) and going_on():
             self._round(lambda jobs: map(self._explorer.trip, jobs), wanted)
         if processes > 1 and self.frames >= SERIAL_FRAMES:
-            with self._explorers(processes) as explore:
-                while going_on():
-                    self._round(explore, wanted)
+            try:
+                with self._explorers(processes) as explore:
+                    while going_on():
+                        self._round(explore, wanted)
+            except BrokenProcessPool as error:
+                # A signal to end that goes to all processes ends the explorers before they are told.
+                if wanted():
+                    raise SearchError(
+                        "a process of the search died, perhaps for lack of memory; the others were ended"
+                    ) from error
 
     def tidy(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """One pass along the best way: leaves blocks out, or plays the action before them instead of their own,
@@ -276,24 +284,16 @@ class Search:
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 try:
                     trips = [pool.submit(_explore, job) for job in jobs]
-                except BrokenProcessPool as error:
-                    raise _died() from error
                 finally:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 try:
                     for trip in trips:
                         yield trip.result()
-                except BrokenProcessPool as error:
-                    raise _died() from error
                 finally:
                     for trip in trips:
                         trip.cancel()
 
             yield explore
-
-
-def _died() -> SearchError:
-    return SearchError("a process of the search died, perhaps for lack of memory; the others were ended")
 
 
 def _checked(path: Path, about: dict[str, Any]) -> tuple[str, CellName, tuple[int, int, int, int]]:
@@ -310,6 +310,7 @@ _explorers: list[Explorer] = []
 
 
 def _begin(spec: SimulatorSpec, cell: CellName, block: int, until_score: float) -> None:
+    end_with_parent()
     _explorers.append(
         Explorer(simulator_of(spec), cell=cell_of(spec.env_id, cell), block=block, until_score=until_score)
     )

@@ -19,6 +19,7 @@ import numpy as np
 
 from demo_curriculum.demo import Demo, SimulatorSpec
 from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.processes import end_with_parent
 from demo_curriculum.simulators import Simulator, simulator_of
 from demo_curriculum.simulators.playback import replay_demo
 
@@ -116,6 +117,7 @@ _simulators: list[Simulator] = []
 
 
 def _begin(spec: SimulatorSpec) -> None:
+    end_with_parent()
     _simulators.append(simulator_of(spec))
 
 

@@ -125,10 +125,11 @@ def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
     assert "ended by the time limit" in capsys.readouterr().out
 
 
-def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_the_best_demo_so_far(tmp_path, number):
     path = tmp_path / "chain.h5"
     command = ["record", "LockedChain-8", "-o", str(path), "--search", "--time-limit", "100s", "--processes", "2"]
-    # In a group of its own, all of which a terminal's Ctrl-C reaches.
+    # In a group of its own, all of which a terminal's Ctrl-C reaches, and a supervisor's SIGTERM.
     process = subprocess.Popen(
         [sys.executable, "-m", "demo_curriculum", *command],
         stderr=subprocess.PIPE,
@@ -138,7 +139,7 @@ def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
     )
     line = process.stderr.readline()
     assert "left; " in line and "best so far: 1 points in 8 frames" in line
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=30) == 130
     [demo] = read_demos(path)
