@@ -215,6 +215,8 @@ class Search:
             "seed": self.seed,
             "frames": self.frames,
             "rounds": self.rounds,
+            "until_score": self.until_score if np.isfinite(self.until_score) else None,
+            "found_at": self._found_at,
         }
         save_archive(path, self.archive, self.best, about)
 
@@ -236,7 +238,11 @@ class Search:
                 f"{dict(search.simulator.spec.versions)}, which may save states otherwise; begin a new search"
             )
         search.archive, search.best, search.frames, search.rounds = archive, best, frames, rounds
-        search._found_at = frames if search.done else None
+        if search.done:
+            same = about.get("until_score") == until_score
+            search._found_at = (
+                min(found_at, frames) if same and type(found_at := about.get("found_at")) is int else frames
+            )
         return search
 
     def _round(self, explore: Explore, wanted: Callable[[], bool]) -> None:

@@ -335,6 +335,17 @@ def test_a_search_that_was_saved_goes_on_as_if_it_had_never_stopped(tmp_path):
     assert same(second, whole) and not same(first, whole)
 
 
+def test_a_search_that_was_saved_while_polishing_ends_where_the_whole_one_does(tmp_path):
+    whole, first = (Search(make_simulator("LockedChain-4"), block=1, until_score=1, seed=5) for _ in range(2))
+    whole.run(polish_frames=3000)
+    first.run(polish_frames=1000)
+    assert first.done and first.frames < whole.frames
+    first.save(tmp_path / "x.search")
+    second = Search.load(tmp_path / "x.search", until_score=1)
+    second.run(polish_frames=3000)
+    assert same(second, whole)
+
+
 def test_a_search_goes_on_for_a_higher_score(tmp_path):
     class Stairs(Ledge):
         """10 points for every second step to the right."""
