@@ -118,6 +118,21 @@ def test_nothing_found_is_one_line_and_can_be_gone_on_with(tmp_path, capsys):
     assert [item.name for item in tmp_path.iterdir()] == ["chain.h5.search"]
 
 
+def test_a_search_too_large_to_be_read_again_is_not_saved_and_its_demo_is(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "chain.h5"
+    kept = tmp_path / "chain.h5.search"
+    assert record(path, "--search", "--time-limit", "0s") == 1
+    before = kept.read_bytes()
+    capsys.readouterr()
+    monkeypatch.setattr("demo_curriculum.recording.archive.MAX_NPZ_BYTES", len(before))
+    going_on = ("record", "--search", "--continue", str(path), "--time-limit", "0.5s", "--processes", "1")
+    assert main(going_on) == 0
+    error = capsys.readouterr().err
+    assert f"warning: the search is not saved, it goes on unharmed: {kept}: would have " in error
+    assert kept.read_bytes() == before
+    assert read_demos(path)[0].score == 1
+
+
 def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
     path = tmp_path / "chain.h5"
     assert search(path, "--polish-frames", "1000000000", "--time-limit", "0.5s", "--processes", "1") == 0
