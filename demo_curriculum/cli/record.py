@@ -163,6 +163,13 @@ def _by_search(
     except BaseException:
         keep()
         raise
+    if search.best is None and watch.early is not None:
+        print(
+            f"error: no reward found in {search.frames:,} frames; {watch.early}; a longer search may find one: "
+            f"record --search --continue {output}",
+            file=sys.stderr,
+        )
+        return 130 if watch.interrupted else 1
     demo = search.demo()
     reached = until_score is None or demo.score >= until_score
     command = ["demo-curriculum record", search.simulator.spec.env_id, "--search"]

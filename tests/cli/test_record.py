@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from demo_curriculum.cli.main import main
+from demo_curriculum.recording.search import Search
 from demo_curriculum.store import read_demos
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +162,22 @@ def test_an_interrupt_saves_the_best_demo_so_far(tmp_path, number):
     assert demo.score == 1
     assert "interrupted" in demo.note
     assert path.with_name("chain.h5.search").exists()
+
+
+def test_an_interrupt_without_any_reward_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "chain.h5"
+
+    def interrupt(search, **_):
+        signal.raise_signal(signal.SIGINT)
+        run(search, **_)
+
+    run = Search.run
+    monkeypatch.setattr(Search, "run", interrupt)
+    assert record(path, "--search", env_id="LockedChain-900") == 130
+    error = capsys.readouterr().err
+    assert error.startswith("error: no reward found in 0 frames; interrupted")
+    assert error.endswith(f": record --search --continue {path}\n")
+    assert [item.name for item in tmp_path.iterdir()] == ["chain.h5.search"]
 
 
 def test_the_screen_is_enough_to_search_by(tmp_path):
