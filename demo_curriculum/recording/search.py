@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from demo_curriculum.demo import Demo, SimulatorSpec
+from demo_curriculum.errors import UsageError
 from demo_curriculum.processes import end_with_parent
 from demo_curriculum.recording.archive import RESET, Archive, Way, load_archive, save_archive
 from demo_curriculum.recording.cells import Cell, CellName, cell_of
@@ -227,6 +228,7 @@ class Search:
         Raises:
             StoreError: there is no such file, or it is damaged.
             SearchError: it is something else, or of another version of the simulator.
+            UsageError: it has found more than ``until_score`` already, and was made for more.
             DemoCurriculumError: its simulator is not installed.
         """
         archive, best, about = load_archive(path)
@@ -237,12 +239,16 @@ class Search:
                 f"{path}: the search was made on {about.get('versions')}, installed is "
                 f"{dict(search.simulator.spec.versions)}, which may save states otherwise; begin a new search"
             )
+        wanted = about.get("until_score") or np.inf
+        if best is not None and until_score < min(best.score, wanted):
+            raise UsageError(
+                f"{path}: the search has found {best.score:.12g} points already, and would give them up for "
+                f"{until_score:.12g}; go on for as many or more"
+            )
         search.archive, search.best, search.frames, search.rounds = archive, best, frames, rounds
         if search.done:
-            same = about.get("until_score") == until_score
-            search._found_at = (
-                min(found_at, frames) if same and type(found_at := about.get("found_at")) is int else frames
-            )
+            found_at = about.get("found_at")
+            search._found_at = min(found_at, frames) if wanted == until_score and type(found_at) is int else frames
         return search
 
     def _round(self, explore: Explore, wanted: Callable[[], bool]) -> None:
