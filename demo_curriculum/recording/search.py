@@ -239,7 +239,9 @@ class Search:
                 f"{path}: the search was made on {about.get('versions')}, installed is "
                 f"{dict(search.simulator.spec.versions)}, which may save states otherwise; begin a new search"
             )
-        wanted = about.get("until_score") or np.inf
+        wanted = about.get("until_score")
+        if not isinstance(wanted, int | float):
+            wanted = np.inf
         if best is not None and until_score < min(best.score, wanted):
             raise UsageError(
                 f"{path}: the search has found {best.score:.12g} points already, and would give them up for "
