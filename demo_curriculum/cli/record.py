@@ -116,9 +116,9 @@ def _by_search(
         )
 
     import math
-    import os
 
     from demo_curriculum.cli.watch import Watch
+    from demo_curriculum.processes import cores
     from demo_curriculum.recording.search import Search
     from demo_curriculum.simulators import make_simulator
     from demo_curriculum.store import StoreError, refuse_existing, write_demos
@@ -146,7 +146,6 @@ def _by_search(
         # Atari policies act on every fourth frame, so a demo that they can copy does too.
         block = 4 if env_id.startswith("ALE/") else 1
         search = Search(make_simulator(env_id), block=block, cell=cell, until_score=needed, seed=seed)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def keep() -> None:
         # The demo is worth more than what is needed to go on.
@@ -157,7 +156,7 @@ def _by_search(
 
     try:
         with Watch(seconds, keep=keep) as watch:
-            search.run(polish_frames=polish_frames, processes=processes or cores, on_progress=watch)
+            search.run(polish_frames=polish_frames, processes=processes or cores(), on_progress=watch)
             keep()
             search.tidy(watch.may_tidy)
     except BaseException:
