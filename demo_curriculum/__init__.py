@@ -9,6 +9,7 @@ room         layer  what it holds
 errors       L0     errors that a user can act on
 demo         L0     Demo, Snapshot, Start, Outcome: frozen, validated records
 moments      L0     RunningMoments: the running mean and variance, as buffers
+processes    L0     how many processes there should be, and when they end
 store        L1     HDF5 file <-> Demo: schema, read, write, import
 curriculum   L1     the rules that move the frontier, as plain objects
 simulators   L1     what can be saved and restored: the protocol, one adapter a file, its check

@@ -47,9 +47,9 @@ def main(
     """
     from rich.console import Console
 
+    from demo_curriculum.processes import cores
     from demo_curriculum.progress.log import write_atomically
     from demo_curriculum.progress.standings import draw_standings, standings
-    from demo_curriculum.training.machine import cores
     from demo_curriculum.training.variants import VARIANTS, Bout, bouts, run_bouts
 
     plan = bouts(demo, output, config, only=only, seeds=seeds, agent_steps=agent_steps, episodes=episodes)

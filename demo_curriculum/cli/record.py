@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -115,9 +116,9 @@ def _by_search(
         )
 
     import math
-    import os
 
     from demo_curriculum.cli.watch import Watch
+    from demo_curriculum.processes import cores
     from demo_curriculum.recording.search import Search
     from demo_curriculum.simulators import make_simulator
     from demo_curriculum.store import StoreError, refuse_existing, write_demos
@@ -145,15 +146,29 @@ def _by_search(
         # Atari policies act on every fourth frame, so a demo that they can copy does too.
         block = 4 if env_id.startswith("ALE/") else 1
         search = Search(make_simulator(env_id), block=block, cell=cell, until_score=needed, seed=seed)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with Watch(seconds, keep=lambda: search.save(kept)) as watch:
-            search.run(polish_frames=polish_frames, processes=processes or cores, on_progress=watch)
+
+    def keep() -> None:
+        # The demo is worth more than what is needed to go on.
+        try:
             search.save(kept)
+        except StoreError as error:
+            print(f"warning: the search is not saved, it goes on unharmed: {error}", file=sys.stderr)
+
+    try:
+        with Watch(seconds, keep=keep) as watch:
+            search.run(polish_frames=polish_frames, processes=processes or cores(), on_progress=watch)
+            keep()
             search.tidy(watch.may_tidy)
     except BaseException:
-        search.save(kept)
+        keep()
         raise
+    if search.best is None and watch.early is not None:
+        print(
+            f"error: no reward found in {search.frames:,} frames; {watch.early}; a longer search may find one: "
+            f"record --search --continue {output}",
+            file=sys.stderr,
+        )
+        return 130 if watch.interrupted else 1
     demo = search.demo()
     reached = until_score is None or demo.score >= until_score
     command = ["demo-curriculum record", search.simulator.spec.env_id, "--search"]
@@ -165,7 +180,7 @@ def _by_search(
     write_demos(output, [replace(demo, note=note)], overwrite=overwrite or going_on)
     text = f"wrote {output}: {demo.score:.12g} points in {len(demo)} demo steps"
     if reached and watch.early is None:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
     else:
         text += f"{early}: record --search --continue {output}" if early else ""
     print(text)

@@ -112,8 +112,9 @@ def main(
     every = seconds_of(checkpoint_every)
     import torch
 
+    from demo_curriculum.processes import cores
     from demo_curriculum.training.launch import launch
-    from demo_curriculum.training.machine import choose_device, choose_processes, cores
+    from demo_curriculum.training.machine import choose_device, choose_processes
     from demo_curriculum.training.session import Limits
 
     on = choose_device(device, pixels=config.observation == "pixels")

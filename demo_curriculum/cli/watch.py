@@ -18,10 +18,12 @@ TIDY = 30.0
 """Seconds beyond its time for which a search may shorten what it found."""
 KEEP_EVERY = 60.0
 """Seconds of a search that a crash costs."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Watch:
-    """Shows how far a search is, and ends it when its time is over or at the first Ctrl-C; the second is as usual.
+    """Shows how far a search is, and ends it when its time is over or at the first Ctrl-C or SIGTERM; the second is
+    as usual.
 
     On a terminal it is one line that changes, elsewhere a line every few seconds.
     All of it goes to standard error.
@@ -32,7 +34,7 @@ class Watch:
 
     Attributes:
         early: what ended the search before its time, in words; None if nothing did.
-        interrupted: whether that was Ctrl-C.
+        interrupted: whether that was a signal.
     """
 
     def __init__(self, limit: float, *, keep: Callable[[], None]) -> None:
@@ -46,18 +48,22 @@ class Watch:
         self._begin_frames: int | None = None
 
     def __enter__(self) -> Watch:
-        self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        self._handlers = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
         if self._console.is_terminal:
             self._status.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._status.stop()
-        signal.signal(signal.SIGINT, self._handler)
+        self._restore()
 
     def _interrupt(self, *signal_and_frame: object) -> None:
         self.interrupted = True
-        signal.signal(signal.SIGINT, self._handler)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def __call__(self, progress: SearchProgress) -> bool:
         """Whether the search shall go on."""

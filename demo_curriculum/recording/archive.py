@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.recording.explore import SearchError
-from demo_curriculum.store.files import write_file
-from demo_curriculum.store.npz import read_arrays
+from demo_curriculum.store.files import StoreError, write_file
+from demo_curriculum.store.npz import MAX_NPZ_BYTES, read_arrays
 
 TOP = 0.5
 """Share of draws among the cells of the highest scores, so that a search goes on where it came furthest."""
@@ -97,10 +97,12 @@ class Archive:
 
     def draw(self, rng: np.random.Generator, count: int, shorter_than: float = np.inf) -> list[int]:
         """Indices of cells whose ways are shorter than so many blocks, with weight 1/sqrt(visits + 1); of a share
-        ``TOP`` of them only cells with a score among the highest count.
+        ``TOP`` of them only cells with a score among the highest count. Where no way is shorter, the shortest count.
         """
         visits, lengths, scores = (column[: len(self)] for column in self._columns.values())
         open_ = lengths < shorter_than
+        if not open_.any():
+            open_ = lengths == lengths.min()
         levels = np.unique(scores[open_])[::-1]
         drawn = []
         for _ in range(count):
@@ -122,7 +124,7 @@ def save_archive(path: Path, archive: Archive, best: Way | None, about: Mapping[
     """Writes an archive, the best way, and what the search is about (JSON values) as one file, whole or not at all.
 
     Raises:
-        StoreError: the disk refused; what was there is as before.
+        StoreError: the disk refused, or it is more than ``load_archive`` reads; what was there is as before.
     """
     numbers: dict[int, int] = {}
     ways: list[Way] = []
@@ -150,6 +152,8 @@ def save_archive(path: Path, archive: Archive, best: Way | None, about: Mapping[
         columns[f"{name}/sizes"] = np.array([len(part) for part in parts], np.int64)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **columns)
+    if (size := len(content.getbuffer())) > MAX_NPZ_BYTES:
+        raise StoreError(f"{path}: would have {size:,} bytes, more than the {MAX_NPZ_BYTES:,} that are read")
     write_file(path, content.getvalue(), overwrite=True)
 
 

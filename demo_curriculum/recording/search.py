@@ -19,6 +19,8 @@ from typing import Any, cast
 import numpy as np
 
 from demo_curriculum.demo import Demo, SimulatorSpec
+from demo_curriculum.errors import UsageError
+from demo_curriculum.processes import end_with_parent
 from demo_curriculum.recording.archive import RESET, Archive, Way, load_archive, save_archive
 from demo_curriculum.recording.cells import Cell, CellName, cell_of
 from demo_curriculum.recording.explore import NOOP, TAIL, Explorer, Job, SearchError, Trip
@@ -138,9 +140,16 @@ class Search:
         while (processes == 1 or self.frames < SERIAL_FRAMES) and going_on():
             self._round(lambda jobs: map(self._explorer.trip, jobs), wanted)
         if processes > 1 and self.frames >= SERIAL_FRAMES:
-            with self._explorers(processes) as explore:
-                while going_on():
-                    self._round(explore, wanted)
+            try:
+                with self._explorers(processes) as explore:
+                    while going_on():
+                        self._round(explore, wanted)
+            except BrokenProcessPool as error:
+                # A signal to end that goes to all processes ends the explorers before they are told.
+                if wanted():
+                    raise SearchError(
+                        "a process of the search died, perhaps for lack of memory; the others were ended"
+                    ) from error
 
     def tidy(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """One pass along the best way: leaves blocks out, or plays the action before them instead of their own,
@@ -207,6 +216,8 @@ class Search:
             "seed": self.seed,
             "frames": self.frames,
             "rounds": self.rounds,
+            "until_score": self.until_score if np.isfinite(self.until_score) else None,
+            "found_at": self._found_at,
         }
         save_archive(path, self.archive, self.best, about)
 
@@ -217,6 +228,7 @@ class Search:
         Raises:
             StoreError: there is no such file, or it is damaged.
             SearchError: it is something else, or of another version of the simulator.
+            UsageError: it has found more than ``until_score`` already, and was made for more.
             DemoCurriculumError: its simulator is not installed.
         """
         archive, best, about = load_archive(path)
@@ -227,8 +239,18 @@ class Search:
                 f"{path}: the search was made on {about.get('versions')}, installed is "
                 f"{dict(search.simulator.spec.versions)}, which may save states otherwise; begin a new search"
             )
+        wanted = about.get("until_score")
+        if not isinstance(wanted, int | float):
+            wanted = np.inf
+        if best is not None and until_score < min(best.score, wanted):
+            raise UsageError(
+                f"{path}: the search has found {best.score:.12g} points already, and would give them up for "
+                f"{until_score:.12g}; go on for as many or more"
+            )
         search.archive, search.best, search.frames, search.rounds = archive, best, frames, rounds
-        search._found_at = frames if search.done else None
+        if search.done:
+            found_at = about.get("found_at")
+            search._found_at = min(found_at, frames) if wanted == until_score and type(found_at) is int else frames
         return search
 
     def _round(self, explore: Explore, wanted: Callable[[], bool]) -> None:
@@ -276,24 +298,16 @@ class Search:
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 try:
                     trips = [pool.submit(_explore, job) for job in jobs]
-                except BrokenProcessPool as error:
-                    raise _died() from error
                 finally:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 try:
                     for trip in trips:
                         yield trip.result()
-                except BrokenProcessPool as error:
-                    raise _died() from error
                 finally:
                     for trip in trips:
                         trip.cancel()
 
             yield explore
-
-
-def _died() -> SearchError:
-    return SearchError("a process of the search died, perhaps for lack of memory; the others were ended")
 
 
 def _checked(path: Path, about: dict[str, Any]) -> tuple[str, CellName, tuple[int, int, int, int]]:
@@ -310,6 +324,7 @@ _explorers: list[Explorer] = []
 
 
 def _begin(spec: SimulatorSpec, cell: CellName, block: int, until_score: float) -> None:
+    end_with_parent()
     _explorers.append(
         Explorer(simulator_of(spec), cell=cell_of(spec.env_id, cell), block=block, until_score=until_score)
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +18,7 @@ import numpy as np
 
 from demo_curriculum.demo import Demo, SimulatorSpec
 from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.processes import cores, end_with_parent
 from demo_curriculum.simulators import Simulator, simulator_of
 from demo_curriculum.simulators.playback import replay_demo
 
@@ -65,7 +65,7 @@ def verify_demo(
         DemoCurriculumError: no such simulator is installed.
     """
     simulator = simulator_of(demo.simulator)
-    processes = processes or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    processes = processes or cores()
     if processes < 2 or len(demo) < SERIAL or demo.simulator != simulator.spec:
         return verify_on(
             simulator,
@@ -116,6 +116,7 @@ _simulators: list[Simulator] = []
 
 
 def _begin(spec: SimulatorSpec) -> None:
+    end_with_parent()
     _simulators.append(simulator_of(spec))
 
 

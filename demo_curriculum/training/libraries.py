@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from demo_curriculum.envs import StartCache
+from demo_curriculum.processes import cores
 from demo_curriculum.store import read_demos
 from demo_curriculum.training.bench import Bench, Rate, SkippedError, timed
 from demo_curriculum.training.config import TrainConfig
-from demo_curriculum.training.machine import cores
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe, recipe_for, replay
 

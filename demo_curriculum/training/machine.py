@@ -1,4 +1,4 @@
-"""What of this machine a training uses: its cores, its GPUs, and how many processes."""
+"""What of this machine a training uses: its GPUs, and how many processes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,6 @@ def prepare_process() -> None:
     if mallopt is not None:
         mallopt(MMAP_MAX, 0)
         mallopt(TRIM_THRESHOLD, MOST)
-
-
-def cores() -> int:
-    """Those that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(name: DeviceName, *, pixels: bool) -> torch.device:

@@ -17,6 +17,7 @@ from demo_curriculum.curriculum import AdaptiveCurriculum, Timeline
 from demo_curriculum.demo import Outcome, SimulatorSpec
 from demo_curriculum.envs import GroupedVectorEnv, SimulatorEnv, StartCache
 from demo_curriculum.envs.simulator_env import CACHED_STARTS
+from demo_curriculum.processes import cores
 from demo_curriculum.simulators import simulator_of
 from demo_curriculum.store import read_demo, read_demos, summarise, write_demos
 from demo_curriculum.store.writer import append_demo
@@ -24,7 +25,7 @@ from demo_curriculum.training.bench import Bench, Rate, SkippedError, timed
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.launch import launch
 from demo_curriculum.training.libraries import atari_vector, gym_async, sb3
-from demo_curriculum.training.machine import cores, prepare_process
+from demo_curriculum.training.machine import prepare_process
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe, recipe_for, replay, simulator_for
 from demo_curriculum.training.trainer import Trainer

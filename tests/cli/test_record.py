@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from demo_curriculum.cli.main import main
+from demo_curriculum.recording.search import Search
 from demo_curriculum.store import read_demos
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,21 @@ def test_nothing_found_is_one_line_and_can_be_gone_on_with(tmp_path, capsys):
     assert [item.name for item in tmp_path.iterdir()] == ["chain.h5.search"]
 
 
+def test_a_search_too_large_to_be_read_again_is_not_saved_and_its_demo_is(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "chain.h5"
+    kept = tmp_path / "chain.h5.search"
+    assert record(path, "--search", "--time-limit", "0s") == 1
+    before = kept.read_bytes()
+    capsys.readouterr()
+    monkeypatch.setattr("demo_curriculum.recording.archive.MAX_NPZ_BYTES", len(before))
+    going_on = ("record", "--search", "--continue", str(path), "--time-limit", "0.5s", "--processes", "1")
+    assert main(going_on) == 0
+    error = capsys.readouterr().err
+    assert f"warning: the search is not saved, it goes on unharmed: {kept}: would have " in error
+    assert kept.read_bytes() == before
+    assert read_demos(path)[0].score == 1
+
+
 def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
     path = tmp_path / "chain.h5"
     assert search(path, "--polish-frames", "1000000000", "--time-limit", "0.5s", "--processes", "1") == 0
@@ -125,10 +141,11 @@ def test_time_over_while_polishing_saves_and_says_so(tmp_path, capsys):
     assert "ended by the time limit" in capsys.readouterr().out
 
 
-def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_the_best_demo_so_far(tmp_path, number):
     path = tmp_path / "chain.h5"
     command = ["record", "LockedChain-8", "-o", str(path), "--search", "--time-limit", "100s", "--processes", "2"]
-    # In a group of its own, all of which a terminal's Ctrl-C reaches.
+    # In a group of its own, all of which a terminal's Ctrl-C reaches, and a supervisor's SIGTERM.
     process = subprocess.Popen(
         [sys.executable, "-m", "demo_curriculum", *command],
         stderr=subprocess.PIPE,
@@ -138,13 +155,29 @@ def test_an_interrupt_saves_the_best_demo_so_far(tmp_path):
     )
     line = process.stderr.readline()
     assert "left; " in line and "best so far: 1 points in 8 frames" in line
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     assert "Traceback" not in process.stderr.read()
     assert process.wait(timeout=30) == 130
     [demo] = read_demos(path)
     assert demo.score == 1
     assert "interrupted" in demo.note
     assert path.with_name("chain.h5.search").exists()
+
+
+def test_an_interrupt_without_any_reward_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "chain.h5"
+
+    def interrupt(search, **_):
+        signal.raise_signal(signal.SIGINT)
+        run(search, **_)
+
+    run = Search.run
+    monkeypatch.setattr(Search, "run", interrupt)
+    assert record(path, "--search", env_id="LockedChain-900") == 130
+    error = capsys.readouterr().err
+    assert error.startswith("error: no reward found in 0 frames; interrupted")
+    assert error.endswith(f": record --search --continue {path}\n")
+    assert [item.name for item in tmp_path.iterdir()] == ["chain.h5.search"]
 
 
 def test_the_screen_is_enough_to_search_by(tmp_path):

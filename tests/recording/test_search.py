@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo_curriculum.demo import SimulatorSpec
-from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.recording.archive import RESET, Archive, Way
 from demo_curriculum.recording.explore import TAIL, SearchError
 from demo_curriculum.recording.search import Search
@@ -152,6 +152,14 @@ def test_half_of_the_draws_are_among_the_highest_scores():
     assert archive.draw(Draws(0.0, 0.0), 1, shorter_than=4) == [2]
 
 
+def test_where_every_way_is_too_long_the_shortest_is_drawn():
+    archive = Archive()
+    archive.put(b"a", Way(RESET, (1, 1, 1), 5.0, 3), b"")
+    archive.put(b"b", Way(RESET, (1, 1), 1.0, 2), b"")
+    assert archive.draw(Draws(0.0, 0.9), 1, shorter_than=2) == [1]
+    assert by_visits(archive, 0.0, shorter_than=2) == [1]
+
+
 def test_the_archive_grows():
     archive = Archive()
     for number in range(3000):
@@ -254,6 +262,16 @@ def test_a_simulator_that_does_not_restore_exactly_is_found_out():
         )
 
 
+def test_a_search_in_one_cell_ends_its_polish():
+    class Till(Ledge):
+        """All places look alike, and what an action pays is seen at once: a cell's way can be as long as the best."""
+
+        def step(self, action):
+            return (0, 1, 5, 0)[action]
+
+    assert search_demo(Till(), until_score=5, seed=0, polish_frames=5000).rewards.tolist() == [5] + [0] * TAIL
+
+
 def test_until_score_must_be_positive():
     with pytest.raises(ValueError, match="until_score 0"):
         Search(Ledge(), until_score=0, block=1)
@@ -315,6 +333,30 @@ def test_a_search_that_was_saved_goes_on_as_if_it_had_never_stopped(tmp_path):
     assert same(second, first)
     second.run(polish_frames=0, max_frames=3000)
     assert same(second, whole) and not same(first, whole)
+
+
+def test_a_search_is_not_gone_on_with_for_less_than_it_found(tmp_path):
+    search = Search(make_simulator("LockedChain-3"), block=1, until_score=10)
+    search.best = Way(RESET, (1, 1), 7.0, 2)
+    search.save(tmp_path / "x.search")
+    with pytest.raises(UsageError, match=r"x\.search: the search has found 7 points already"):
+        Search.load(tmp_path / "x.search", until_score=6)
+    # More than was asked for is no reason: what is behind it was never wanted.
+    search.until_score = 6
+    search.save(tmp_path / "x.search")
+    assert Search.load(tmp_path / "x.search", until_score=6).done
+    assert not Search.load(tmp_path / "x.search", until_score=8).done
+
+
+def test_a_search_that_was_saved_while_polishing_ends_where_the_whole_one_does(tmp_path):
+    whole, first = (Search(make_simulator("LockedChain-4"), block=1, until_score=1, seed=5) for _ in range(2))
+    whole.run(polish_frames=3000)
+    first.run(polish_frames=1000)
+    assert first.done and first.frames < whole.frames
+    first.save(tmp_path / "x.search")
+    second = Search.load(tmp_path / "x.search", until_score=1)
+    second.run(polish_frames=3000)
+    assert same(second, whole)
 
 
 def test_a_search_goes_on_for_a_higher_score(tmp_path):
