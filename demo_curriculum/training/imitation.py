@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from demo_curriculum.curriculum import Span
+from demo_curriculum.curriculum import Curriculum, Span
 from demo_curriculum.demo import Demo
 from demo_curriculum.training.replay import seen_at
 
@@ -73,13 +73,11 @@ class DemoPairs:
             np.concatenate(places),
         )
 
-    def minibatches(
-        self, count: int, size: int, spans: Sequence[Span], success: Success, rng: np.random.Generator
-    ) -> Iterator[Pairs]:
+    def minibatches(self, count: int, size: int, curriculum: Curriculum, rng: np.random.Generator) -> Iterator[Pairs]:
         """``count`` times ``size`` pairs, drawn all at once, which takes less time; nothing where ``size`` is 0."""
         if not size:
             return
-        drawn = self.sample(count * size, spans, success, rng)
+        drawn = self.sample(count * size, curriculum.spans, curriculum.success, rng)
         # They come in the order of the spans.
         for chosen in np.split(rng.permutation(count * size), count):
             rows = torch.from_numpy(chosen)

@@ -161,8 +161,8 @@ def build_trainer(
     if not config.shared_by(ranks.size):
         sequences = f" in sequences of {config.sequence}" if config.memory else ""
         raise UsageError(
-            f"{config.envs} envs of {config.steps} steps{sequences} in {config.minibatches} minibatches cannot be shared "
-            f"among {ranks.size} ranks; choose other --ranks, --envs or --minibatches"
+            f"{config.envs} envs of {config.steps} steps{sequences} in {config.minibatches} minibatches cannot be "
+            f"shared among {ranks.size} ranks; choose other --ranks, --envs or --minibatches"
         )
     simulator = simulator_for(run.demos[0], config)
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):

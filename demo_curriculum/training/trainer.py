@@ -291,6 +291,9 @@ class Trainer:
 
     def _improve_policy(self, rollout: Rollout, advantages_ext: Tensor, advantages_int: Tensor) -> dict[str, float]:
         factors = self.stall.factors
+        # Without reinforcement there is nothing that a sure policy would miss.
+        share = self.entropy.imitation_share if self.reinforcement else 1.0
+        imitation = self.imitation * factors.imitation * share
         columns = {
             "observations": rollout.observations,
             "slack": rollout.slack,
@@ -311,9 +314,7 @@ class Trainer:
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
             size = -(-IMITATION_BATCH // self.ranks.size) if self.imitation else 0
-            drawn = self.pairs.minibatches(
-                self.minibatches, size, self.curriculum.spans, self.curriculum.success, self.rng
-            )
+            drawn = self.pairs.minibatches(self.minibatches, size, self.curriculum, self.rng)
             for rows, begins, learned in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
                 batch = {name: values[rows] for name, values in flat.items()}
                 observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]
@@ -339,15 +340,12 @@ class Trainer:
                 loss = (
                     losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
                 )
-                if not self.reinforcement:
-                    # Not left out: every parameter needs a gradient for the ranks to average.
-                    loss = 0.0 * loss
+                # 0, not left out: every parameter needs a gradient for the ranks to average.
+                loss = loss * float(self.reinforcement)
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
                     imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
-                    # What is learnt from nothing else may be as sure as it is.
-                    share = self.entropy.imitation_share if self.reinforcement else 1.0
-                    loss = loss + self.imitation * share * factors.imitation * imitated
+                    loss = loss + imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -10,7 +10,8 @@ from demo_curriculum.demo import Outcome, Start
 def record(curriculum: AdaptiveCurriculum, step: int, ties: int, trials: int = 1, demo: int = 0) -> None:
     for trial in range(trials):
         tied = trial < ties
-        curriculum.record(Outcome(Start(demo, step, 0), 0.0, 1, tied, "tie" if tied else "life"))
+        goal = curriculum.report()["demos"][demo]["segments"][-1][1]
+        curriculum.record(Outcome(Start(demo, step, goal), 0.0, 1, tied, "tie" if tied else "life"))
 
 
 def shares(curriculum: AdaptiveCurriculum, edges: list[int], draws: int = 20_000) -> list[float]:

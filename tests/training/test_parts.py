@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from demo_curriculum.curriculum import Span
+from demo_curriculum.curriculum import AdaptiveCurriculum, Span, Timeline
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
@@ -76,18 +76,21 @@ def test_minibatches_of_pairs_are_mixed() -> None:
     demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
     pairs = DemoPairs([demo], stack=1, frame_skip=1)
 
-    def success(index: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
-        return steps / 100
+    class Halves(AdaptiveCurriculum):
+        spans = [Span(0, 0, 10), Span(0, 30, 40)]  # type: ignore[assignment]  # noqa: RUF012
 
-    spans = [Span(0, 0, 10), Span(0, 30, 40)]
-    drawn = list(pairs.minibatches(8, 50, spans, success, np.random.default_rng(0)))
+        def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+            return steps / 100
+
+    curriculum = Halves([Timeline(40)])
+    drawn = list(pairs.minibatches(8, 50, curriculum, np.random.default_rng(0)))
     assert len(drawn) == 8
     for observations, actions, weights, places in drawn:
         steps = observations[:, 0].argmax(dim=1)
         assert 10 < (steps < 10).sum() < 40, "of both spans"
         assert torch.allclose(weights, 1 - steps / 100) and places[:, 1].tolist() == steps.tolist()
         assert actions.tolist() == demo.actions[steps.numpy()].tolist()
-    assert not list(pairs.minibatches(8, 0, spans, success, np.random.default_rng(0)))
+    assert not list(pairs.minibatches(8, 0, curriculum, np.random.default_rng(0)))
 
 
 def test_memory_forgets_the_oldest_first() -> None:

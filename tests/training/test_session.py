@@ -103,7 +103,7 @@ def uninterrupted(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     folder = tmp_path_factory.mktemp("run") / "whole"
     subprocess.run(train_command(chain, folder, *CHAIN), check=False)
     records = comparable(read_log(folder / "progress.jsonl"))
-    assert {record["kind"] for record in records} == {"run", "update", "move", "buckets", "checkpoint", "end"}
+    assert {record["kind"] for record in records} == {"run", "update", "move", "buckets", "checkpoint", "best", "end"}
     return records
 
 
