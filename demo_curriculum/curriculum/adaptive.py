@@ -39,9 +39,6 @@ PACE_MEMORY = 50
 MOST_PACE = 1e8
 DONE_WEIGHT = 0.3
 """How often a demo is drawn whose frontier is 0 and whose reset is tied, next to 1 for the others."""
-IMITATION_AT_BEGINNING = 0.1
-"""How much the demo is imitated in a segment at its beginning, next to 1 for one that is climbed. There the agent needs
-no one to show the way, and has to become surer than a demonstrator who never had sticky actions."""
 ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
 MERGED_RATE = 2.0
@@ -194,7 +191,7 @@ class AdaptiveCurriculum:
     @property
     def spans(self) -> list[Span]:
         return [
-            Span(demo, segment.frontier, segment.goal, 1.0 if segment.left else IMITATION_AT_BEGINNING)
+            Span(demo, segment.frontier, segment.goal, segment.imitation)
             for demo, climb in enumerate(self._climbs)
             for segment in climb.segments
         ]

@@ -23,6 +23,7 @@ COLLAPSE = 0.2
 MIN_RETREAT, MAX_RETREAT = 24, 120
 MAX_SPAN = 256
 LEAST_NEED = 0.1
+LEAST_IMITATION, ENOUGH_TIES = 0.1, 0.5
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -99,6 +100,15 @@ class Segment:
     def need(self) -> float:
         """How much there is to learn, in (0, 1]: 1 while it is climbed, then how often it fails."""
         return 1.0 if self.left else max(1.0 - self.tie_rate, LEAST_NEED)
+
+    @property
+    def imitation(self) -> float:
+        """How much the demo is imitated: 1 while it is climbed, and less the more often the segment is tied as a whole.
+
+        Then the agent needs no one to show the way, and has to become surer than a demonstrator who never had sticky
+        actions.
+        """
+        return 1.0 if self.left else max(1.0 - self.tie_rate / ENOUGH_TIES, LEAST_IMITATION)
 
     def move(
         self, threshold: float, min_trials: int, patience: int, success: NDArray[np.float64]

@@ -10,6 +10,7 @@ REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 
 STRONGER = 3.0
 SLOWER = 0.5
+TIE_STEP = 0.05
 
 
 class Factors(NamedTuple):
@@ -22,9 +23,10 @@ class Factors(NamedTuple):
 
 
 class StallWatch:
-    """Counts updates without progress: neither less left to climb than ever before nor more ties from the reset.
+    """Counts updates without progress: neither less left to climb than ever before nor then more ties.
 
-    Moves to and fro before a hard spot are none.
+    Those from the reset count most, those of the frontiers' windows in steps of 5 %. Moves to and fro before a hard
+    spot are no progress.
 
     Args:
         patience: updates before the first remedy, and before each one after it; 0 waits for ever.
@@ -32,18 +34,19 @@ class StallWatch:
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-        self.best: tuple[int, int] | None = None
+        self.best: tuple[int, ...] | None = None
         self.still = 0
         self.tried = 0
 
-    def update(self, left: int, reset_ties: int) -> Remedy | None:
+    def update(self, left: int, reset_ties: int, tie_rate: float) -> Remedy | None:
         """Once per training update; returns the remedy that is due now.
 
         Args:
             left: as the curriculum's.
             reset_ties: of the recent episodes from the game's own reset, all demos together.
+            tie_rate: at the frontiers, the mean over all.
         """
-        progress = (-left, reset_ties)
+        progress = (-left, reset_ties, int(tie_rate / TIE_STEP))
         if self.best is None or progress > self.best:
             self.best, self.still, self.tried = progress, 0, 0
             return None
@@ -73,5 +76,5 @@ class StallWatch:
         return {"best": None if self.best is None else list(self.best), "still": self.still, "tried": self.tried}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.best = None if state["best"] is None else tuple(state["best"])
         self.still, self.tried = state["still"], state["tried"]

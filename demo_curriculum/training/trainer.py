@@ -184,7 +184,9 @@ class Trainer:
     def _watch(self) -> Remedy | None:
         demos = self.curriculum.report()["demos"]
         ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
-        remedy = self.stall.update(self.curriculum.left, ties)
+        remedy = self.stall.update(
+            self.curriculum.left, ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = min(self.lr.rate, self.lr.most * self.stall.factors.lr)
         return remedy

@@ -94,10 +94,14 @@ def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
     assert rule.onward(reset, last, rng) is None
 
 
-def test_a_segment_at_its_beginning_is_hardly_imitated_any_more() -> None:
+def test_a_segment_at_its_beginning_is_imitated_until_it_is_tied_often() -> None:
     rule = curriculum()
     climb(rule, 451)
-    assert rule.spans == [Span(0, 168, 200), Span(0, 200, 451, 0.1), Span(0, 919, 1000)]
+    for ties, imitation in ((0, 1.0), (16, 0.5), (32, 0.1), (64, 0.1)):
+        record(rule, 210, 451, ties=ties, trials=64)
+        assert rule.spans == [Span(0, 168, 200), Span(0, 200, 451, imitation), Span(0, 919, 1000)]
+    record(rule, 200, 451, ties=0, trials=100, leg=1)
+    assert rule.spans[1].imitation == 1.0, "not from where the agent arrives"
     climb(rule, 200)
     assert rule.climbs
     climb(rule, 1000)
