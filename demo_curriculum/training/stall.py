@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, get_args
 
+from demo_curriculum.curriculum import Curriculum
+
 Remedy = Literal["entropy up, learning rate down", "easier starts", "bonus up", "imitation up"]
 REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 """In the order in which they are tried; each stays until there is progress again."""
@@ -20,6 +22,13 @@ class Factors(NamedTuple):
     lr: float = 1.0
     bonus: float = 1.0
     imitation: float = 1.0
+
+
+def progress_of(curriculum: Curriculum) -> tuple[int, int, float]:
+    """What ``StallWatch.update`` wants to know."""
+    demos = curriculum.report()["demos"]
+    reset_ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
+    return curriculum.left, reset_ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
 
 
 class StallWatch:

@@ -29,7 +29,7 @@ from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
 from demo_curriculum.training.rollout import Rollout, Standing
 from demo_curriculum.training.sequences import Sequences
-from demo_curriculum.training.stall import Remedy, StallWatch
+from demo_curriculum.training.stall import Remedy, StallWatch, progress_of
 from demo_curriculum.training.warmup import WarmUp
 
 VALUE_WEIGHT = 0.5
@@ -182,11 +182,7 @@ class Trainer:
             yield UpdateReport(self.update, self.agent_steps, frames, moves, outcomes, metrics, remedy)
 
     def _watch(self) -> Remedy | None:
-        demos = self.curriculum.report()["demos"]
-        ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
-        remedy = self.stall.update(
-            self.curriculum.left, ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
-        )
+        remedy = self.stall.update(*progress_of(self.curriculum))
         for group in self.optimizer.param_groups:
             group["lr"] = min(self.lr.rate, self.lr.most * self.stall.factors.lr)
         return remedy
