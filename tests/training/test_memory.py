@@ -362,5 +362,5 @@ def test_configs_that_no_memory_can_have_are_refused() -> None:
         TrainConfig(burn_in=4)
     with pytest.raises(UsageError, match="burn_in"):
         TrainConfig(memory=8, burn_in=129)
-    with pytest.raises(UsageError, match="shorter --sequence"):
+    with pytest.raises(UsageError, match="in sequences of 16"):
         chain_trainer(Ranks(0, 4), sequence=16)
