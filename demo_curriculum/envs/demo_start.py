@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Ending, Outcome, Start
 from demo_curriculum.envs.arrivals import Arrivals
+from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv
 from demo_curriculum.simulators.playback import check_same_game
 
@@ -79,6 +80,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         tail: 7 in the paper (157 demo steps in the mean).
         beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
+        rewards: what the game's rewards are turned into; None leaves them as they are.
 
     Example:
         >>> from demo_curriculum.simulators import make_simulator
@@ -106,11 +108,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         sample: Sample,
         *,
         onward: Onward | None = None,
-        lag: int = 100,
+        lag: int = 200,
         tail: float = 7.0,
         beyond: int = 0,
         end_on_life_loss: bool = True,
         forgive: bool = True,
+        rewards: Rewards | None = None,
     ) -> None:
         super().__init__(env)
         for demo in demos:
@@ -123,6 +126,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.beyond = beyond
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
+        self.rewards = rewards
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -196,6 +200,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         observation, reward, over, _, info = self.env.step(action)
+        learned = self._learned(reward)
         self._score += reward
         self._length += 1
         self._clock += self.env.frame_skip
@@ -225,7 +230,13 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             info["demo_start"] = outcome
         if outcomes:
             info["outcomes"] = outcomes
-        return observation, reward, ending in ("terminated", "life", "lag"), ending == "tie", info
+        return observation, learned, ending in ("terminated", "life", "lag"), ending == "tie", info
+
+    def _learned(self, reward: float) -> float:
+        """What ``reward``, not yet in the score, is turned into."""
+        if not reward or self.rewards is None:
+            return reward
+        return self.rewards(self._start.demo, self._before + self._score, reward)
 
     def _forgive_lateness(self) -> None:
         score = self._before + self._score

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from demo_curriculum.curriculum import Curriculum
 from demo_curriculum.demo import Demo, Outcome
 from demo_curriculum.envs.demo_start import DemoStart
+from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
 from demo_curriculum.envs.vector import GroupedVectorEnv, Step, StepArrays, step_each
 from demo_curriculum.errors import DemoCurriculumError, UsageError
@@ -58,6 +59,7 @@ class EnvRecipe:
     beyond: int
     end_on_life_loss: bool
     forgive: bool
+    rewards: Rewards
 
     def __call__(self, curriculum: Curriculum, cache: StartCache) -> DemoStart:
         env = SimulatorEnv(
@@ -78,6 +80,7 @@ class EnvRecipe:
             beyond=self.beyond,
             end_on_life_loss=self.end_on_life_loss,
             forgive=self.forgive,
+            rewards=self.rewards,
         )
 
 

@@ -30,7 +30,8 @@ class TrainConfig:
         beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
             no reward, so that the policy may beat the demonstrator; 0 ends it as any other.
         end_on_life_loss: whether losing a life ends an episode.
-        reward: learn from the sign of rewards, from raw ones, or scaled to the demo's size.
+        reward: learn from rewards counted in steps of the demo's own score, from their sign as published, from raw
+            ones, or scaled to the demo's size.
         rnd: pay an exploration bonus by random network distillation.
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
@@ -41,8 +42,8 @@ class TrainConfig:
         epochs: passes over each rollout.
         minibatches: per pass.
         lr: learning rate of the policy at most; lower where an update would move the policy too far.
-        gamma: discount of the game's rewards per agent step. The policy cannot see how far behind the demo it is; near
-            1, waiting until the lag ends the episode looks as good as trying, and the climb stalls.
+        gamma: discount of the game's rewards per agent step; with less, a reward that is hundreds of steps away
+            counts less than the entropy.
         gamma_int: discount of the bonuses per agent step.
         lam: of the advantage estimates, both streams.
         clip: PPO's clipping range.
@@ -70,11 +71,11 @@ class TrainConfig:
     stack: int = 0
     sticky: float = 0.25
     noop_max: int = 0
-    lag: int = 100
+    lag: int = 200
     tail: float = 4.0
     beyond: int = 400
     end_on_life_loss: bool = True
-    reward: Literal["sign", "raw", "scaled"] = "sign"
+    reward: Literal["steps", "sign", "raw", "scaled"] = "steps"
     rnd: bool = True
     bonus_weight: float = 0.1
     imitation: float = -1.0
@@ -84,7 +85,7 @@ class TrainConfig:
     epochs: int = 4
     minibatches: int = 16
     lr: float = 5e-4
-    gamma: float = 0.99
+    gamma: float = 0.998
     gamma_int: float = 0.99
     lam: float = 0.95
     clip: float = 0.2

@@ -49,7 +49,7 @@ class Rollout:
         age: i32 (T, N), agent steps since the episode began.
         values_ext, values_int: (T, N), filled in once the rollout is full: all at once takes less time.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
-        rewards: f32 (T, N), raw.
+        rewards: f32 (T, N), as they are learned from.
         terminated, ended: bool (T, N); ended is terminated or truncated.
         valid: bool (T, N), rows to learn from.
         final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.

@@ -21,6 +21,7 @@ import torch
 from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
+from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.workers import without_observations
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.rnd import RandomNetworkDistillation
@@ -30,7 +31,6 @@ from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.replay import replay_demos
-from demo_curriculum.training.returns import reward_scale
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
@@ -201,8 +201,6 @@ def build_trainer(
         lam=config.lam,
         clip=config.clip,
         entropy=config.entropy,
-        reward=config.reward,
-        reward_scale=reward_scale(demos, gamma=config.gamma, frame_skip=config.frame_skip),
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
         reinforcement=config.reinforcement,
@@ -231,6 +229,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         beyond=config.beyond,
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
+        rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
     )
 
 

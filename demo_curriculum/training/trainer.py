@@ -26,7 +26,7 @@ from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.returns import RewardMode, gae, transform_rewards
+from demo_curriculum.training.returns import gae
 from demo_curriculum.training.rollout import Rollout, Standing
 from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.stall import Remedy, StallWatch, progress_of
@@ -67,7 +67,6 @@ class Trainer:
         env: N demo-started environments whose starts ``curriculum`` draws.
         demos: with observations of the kind that the policy sees.
         rnd: None trains without a bonus.
-        reward_scale: for reward mode ``scaled``.
         reinforcement: without it only the imitation loss is learnt.
         patience: updates without progress before the first remedy, and before each one after it.
         sequence: steps that a policy with a memory learns through at once.
@@ -95,8 +94,6 @@ class Trainer:
         lam: float,
         clip: float,
         entropy: float,
-        reward: RewardMode,
-        reward_scale: float,
         bonus_weight: float,
         imitation: float,
         reinforcement: bool,
@@ -112,7 +109,6 @@ class Trainer:
         self.device = policy.device
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
-        self.reward, self.reward_scale = reward, reward_scale
         self.bonus_weight, self.imitation, self.reinforcement = bonus_weight, imitation, reinforcement
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
         self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
@@ -251,9 +247,14 @@ class Trainer:
     def _learn(self, rollout: Rollout, *, episodes: int) -> dict[str, float]:
         metrics: dict[str, float] = {}
         next_ext, next_int = self._next_values(rollout)
-        rewards = transform_rewards(rollout.rewards, self.reward, self.reward_scale)
         advantages_ext = gae(
-            rewards, rollout.values_ext, next_ext, rollout.terminated, rollout.ended, gamma=self.gamma, lam=self.lam
+            rollout.rewards,
+            rollout.values_ext,
+            next_ext,
+            rollout.terminated,
+            rollout.ended,
+            gamma=self.gamma,
+            lam=self.lam,
         )
         advantages_int = torch.zeros_like(advantages_ext)
         if self.rnd is not None:

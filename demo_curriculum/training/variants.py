@@ -40,7 +40,7 @@ class Variant(NamedTuple):
 
 
 # The controls never stall: what they are to show is what so many steps come to.
-_CONTROL = {"imitation": 0.0, "rnd": False, "patience": 0}
+_CONTROL = {"imitation": 0.0, "rnd": False, "patience": 0, "reward": "sign"}
 
 VARIANTS: dict[str, Variant] = {
     "ppo": Variant("PPO from the reset, no demo", {**_CONTROL, "rule": "reset"}),

@@ -12,6 +12,7 @@ import pytest
 from demo_curriculum.curriculum import AdaptiveCurriculum, Timeline
 from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
+from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.workers import without_observations
 from demo_curriculum.errors import MismatchError, UsageError
 from demo_curriculum.simulators import make_simulator
@@ -41,6 +42,7 @@ def recipe(demo: Demo, **changes: Any) -> EnvRecipe:
         beyond=0,
         end_on_life_loss=True,
         forgive=True,
+        rewards=Rewards("sign", [demo], gamma=0.99, frame_skip=4),
     )
     return replace(made, **changes)
 
