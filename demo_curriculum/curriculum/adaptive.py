@@ -20,7 +20,7 @@ from demo_curriculum.curriculum.rule import (
     check_timelines,
     draw,
 )
-from demo_curriculum.curriculum.segment import Segment, cut
+from demo_curriculum.curriculum.segment import SURE_TRIALS, Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
 from demo_curriculum.demo import Outcome, Start
@@ -43,6 +43,8 @@ ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
 MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
+BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.5
+"""Episodes handed over, and times the threshold what they tie less than, where a seam has to be climbed over."""
 
 
 class _Climb:
@@ -101,11 +103,11 @@ class _Climb:
         """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
         return next((index for index, segment in enumerate(self.segments) if segment.goal == goal), None)
 
-    def join(self, index: int, rate: float) -> None:
+    def join(self, index: int, rate: float, frontier: int) -> None:
         """Makes one of segment ``index`` and the one after it, which ties ``rate`` of the episodes handed over."""
         first, second = self.segments[index : index + 2]
         joined = Segment(self.timeline, first.begin, second.goal, span=first.span)
-        joined.frontier = first.begin
+        joined.frontier = frontier
         self.segments[index : index + 2] = [joined]
         # What was tied up to the seam is now judged at the later goal.
         self.estimates.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
@@ -133,8 +135,14 @@ class AdaptiveCurriculum:
     climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
     ties a segment goes on into the next one once that is at its beginning too: always from the reset, else as often as
     the next one fails. Where it arrived further episodes begin, so that a segment is learnt from where the agent comes
-    to it and not only from where the demo passed. Two neighbours become one when what is handed over ties so
-    often that both together tie ``MERGED_RATE`` times the threshold, all when the reset ties the whole demo.
+    to it and not only from where the demo passed.
+    Two neighbours become one when what is handed over ties so often that both together tie ``MERGED_RATE`` times the
+    threshold, all when the reset ties the whole demo.
+
+    *Bridges.* The agent may tie a segment and still miss what the next one needs: other points than the demonstrator's,
+    and not the key. Where a segment is tied from the demo's states and hardly ever from what is handed over, the two
+    become one whose frontier stays at the seam, and the climb goes on from there, over what the first score did not
+    show.
 
     Args:
         timelines: one a demo. Each has its own frontier; all get as many agent steps, but for a finished one, which
@@ -296,10 +304,17 @@ class AdaptiveCurriculum:
             wanted = MERGED_RATE * self._threshold / max(first.tie_rate, 1e-9)
             known = len(first.window) >= self._min_trials and wanted < 1
             whole = climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
+            rate = 1.0 if handed.tie_rate is None else handed.tie_rate
             if whole or (known and handed.surely_reach(wanted, trials=RESET_TRIALS)):
-                rate = 1.0 if handed.tie_rate is None else handed.tie_rate
                 moves.append(Move(demo, second.begin, first.begin, "merge", rate, handed.total, second.goal))
-                climb.join(index, rate)
+                climb.join(index, rate, first.begin)
+            elif (
+                handed.total >= BRIDGE_TRIALS
+                and rate < BRIDGED_RATE * self._threshold
+                and second.window.surely_reach(self._threshold, trials=SURE_TRIALS)
+            ):
+                moves.append(Move(demo, second.begin, second.begin, "bridge", rate, handed.total, second.goal))
+                climb.join(index, rate, second.begin)
         return moves
 
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -83,14 +83,15 @@ def draw(rng: np.random.Generator, weights: NDArray[np.float64]) -> int:
 class Move(NamedTuple):
     """A frontier that was moved: ``before`` and ``after`` in demo steps, and the tie rate and trials behind it.
 
-    Where a demo is climbed in segments, it is the frontier of the one that is judged at ``goal``; a merge moves the
-    beginning of that segment to the beginning of the one before it.
+    Where a demo is climbed in segments, it is the frontier of the one that is judged at ``goal``; a merge or a bridge
+    moves the beginning of that segment to the beginning of the one before it, and a bridge leaves the frontier where it
+    was.
     """
 
     demo: int
     before: int
     after: int
-    reason: Literal["advance", "retreat", "merge"]
+    reason: Literal["advance", "retreat", "merge", "bridge"]
     tie_rate: float
     trials: int
     goal: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from demo_curriculum.training.stall import Left
+
 
 class EntropyControl:
     """The weight of the entropy in the loss.
@@ -36,11 +38,11 @@ class EntropyControl:
         self.enough = enough
         self.weight = base
         self.imitation_share = 1.0
-        self.least: int | None = None
+        self.least: Left | None = None
         self.still = 0
 
-    def update(self, entropy: float, left: int) -> None:
-        """Once per training update: the policy's mean entropy, and the demo steps that are still to climb."""
+    def update(self, entropy: float, left: Left) -> None:
+        """Once per training update: the policy's mean entropy, and what is still to climb."""
         self.imitation_share = min(entropy / self.enough, 1.0)
         if self.least is None or left < self.least:
             self.least = left
@@ -55,11 +57,12 @@ class EntropyControl:
     def state_dict(self) -> dict[str, Any]:
         return {
             "weight": self.weight,
-            "least": self.least,
+            "least": self.least and list(self.least),
             "still": self.still,
             "imitation_share": self.imitation_share,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weight, self.least, self.still = state["weight"], state["least"], state["still"]
+        self.weight, self.still = state["weight"], state["still"]
+        self.least = state["least"] and Left(*state["least"])
         self.imitation_share = state["imitation_share"]

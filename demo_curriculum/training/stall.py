@@ -24,11 +24,25 @@ class Factors(NamedTuple):
     imitation: float = 1.0
 
 
-def progress_of(curriculum: Curriculum) -> tuple[int, int, float]:
+class Left(NamedTuple):
+    """What is left to climb: seams between segments, and demo steps. Less is less in this order.
+
+    To climb over a seam brings its steps back, and is progress all the same.
+    """
+
+    seams: int
+    steps: int
+
+    @classmethod
+    def of(cls, curriculum: Curriculum) -> Left:
+        return cls(sum(len(demo["segments"]) - 1 for demo in curriculum.report()["demos"]), curriculum.left)
+
+
+def progress_of(curriculum: Curriculum) -> tuple[Left, int, float]:
     """What ``StallWatch.update`` wants to know."""
     demos = curriculum.report()["demos"]
     reset_ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
-    return curriculum.left, reset_ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
+    return Left.of(curriculum), reset_ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
 
 
 class StallWatch:
@@ -47,15 +61,15 @@ class StallWatch:
         self.still = 0
         self.tried = 0
 
-    def update(self, left: int, reset_ties: int, tie_rate: float) -> Remedy | None:
+    def update(self, left: Left, reset_ties: int, tie_rate: float) -> Remedy | None:
         """Once per training update; returns the remedy that is due now.
 
         Args:
-            left: as the curriculum's.
+            left: seams and steps.
             reset_ties: of the recent episodes from the game's own reset, all demos together.
             tie_rate: at the frontiers, the mean over all.
         """
-        progress = (-left, reset_ties, int(tie_rate / TIE_STEP))
+        progress = (-left.seams, -left.steps, reset_ties, int(tie_rate / TIE_STEP))
         if self.best is None or progress > self.best:
             self.best, self.still, self.tried = progress, 0, 0
             return None

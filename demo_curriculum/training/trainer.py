@@ -29,7 +29,7 @@ from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.returns import gae
 from demo_curriculum.training.rollout import Rollout, Standing
 from demo_curriculum.training.sequences import Sequences
-from demo_curriculum.training.stall import Remedy, StallWatch, progress_of
+from demo_curriculum.training.stall import Left, Remedy, StallWatch, progress_of
 from demo_curriculum.training.warmup import WarmUp
 
 VALUE_WEIGHT = 0.5
@@ -170,7 +170,7 @@ class Trainer:
             if remedy == "easier starts":
                 moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
-            self.entropy.update(metrics["train/entropy"], self.curriculum.left)
+            self.entropy.update(metrics["train/entropy"], Left.of(self.curriculum))
             self.lr.update(metrics["train/approx_kl"], self.curriculum.climbs)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size

@@ -147,6 +147,37 @@ def test_neighbours_become_one_when_what_is_handed_over_ties() -> None:
     assert rule.report()["demos"][0]["tie_rate"] is None
 
 
+def test_a_seam_that_is_never_passed_is_climbed_over() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    climb(rule, 1000)
+    record(rule, 451, 1000, ties=0, trials=199, leg=1)
+    record(rule, 460, 1000, ties=32, trials=32)
+    assert rule.advance() == [], "not yet sure"
+    record(rule, 451, 1000, ties=10, trials=11, leg=1)
+    assert rule.advance() == [], "a tenth is enough to learn from"
+    record(rule, 451, 1000, ties=9, trials=100, leg=1)
+    assert rule.advance() == [Move(0, 451, 451, "bridge", 0.09, 310, 1000)]
+    assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 1000, 451]]
+    # What is not climbed yet counts for little, as it was judged by another score.
+    assert rule.spans == [Span(0, 168, 200), Span(0, 451, 1000)]
+    # From there it goes on like any climb.
+    record(rule, 460, 1000, ties=32, trials=32)
+    assert [move[1:4] for move in rule.advance()] == [(451, 331, "advance")]
+    climb(rule, 1000)
+    assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 1000, 200]]
+
+
+def test_a_segment_that_fails_from_the_demo_too_needs_no_bridge() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    climb(rule, 1000)
+    record(rule, 451, 1000, ties=0, trials=300, leg=1)
+    assert rule.advance() == [], "nothing known of its own beginning"
+    record(rule, 460, 1000, ties=4, trials=40)
+    assert all(move.reason != "bridge" for move in rule.advance())
+
+
 def test_a_reset_that_ties_the_whole_demo_finishes_it() -> None:
     rule = curriculum()
     for goal in (200, 451, 1000):

@@ -1,15 +1,15 @@
-from demo_curriculum.training.stall import REMEDIES, Factors, StallWatch
+from demo_curriculum.training.stall import REMEDIES, Factors, Left, StallWatch
 
 
 def wait(watch: StallWatch, updates: int, left: int, ties: int = 0) -> list[str | None]:
-    return [watch.update(left, ties, 0.3) for _ in range(updates)]
+    return [watch.update(Left(0, left), ties, 0.3) for _ in range(updates)]
 
 
 def test_remedies_come_one_after_the_other_and_then_it_is_stalled() -> None:
     watch = StallWatch(3)
     assert wait(watch, 1, left=100) == [None]
     # Two updates without progress, then with the third a remedy; to and fro is no progress.
-    assert [watch.update(left, 0, 0.3) for left in (150, 100, 120)] == [None, None, REMEDIES[0]]
+    assert [watch.update(Left(0, left), 0, 0.3) for left in (150, 100, 120)] == [None, None, REMEDIES[0]]
     assert watch.factors == Factors(entropy=3.0, lr=0.5)
     assert wait(watch, 3, 100) == [None, None, REMEDIES[1]]
     assert wait(watch, 3, 100) == [None, None, REMEDIES[2]]
@@ -25,7 +25,7 @@ def test_progress_withdraws_them() -> None:
     watch = StallWatch(2)
     wait(watch, 5, left=100)
     assert watch.tried == 2
-    assert watch.update(99, 0, 0.3) is None
+    assert watch.update(Left(0, 99), 0, 0.3) is None
     assert watch.factors == Factors() and watch.still == 0
     # At the beginning, ties from the reset are what is gained; with more left they do not count.
     wait(watch, 1, left=0)
@@ -36,11 +36,11 @@ def test_progress_withdraws_them() -> None:
 def test_segments_that_tie_more_often_are_progress_too() -> None:
     watch = StallWatch(3)
     for rate in (0.31, 0.32, 0.34):
-        watch.update(8, 0, rate)
+        watch.update(Left(0, 8), 0, rate)
     assert watch.still == 2
-    watch.update(8, 0, 0.36)
+    watch.update(Left(0, 8), 0, 0.36)
     assert watch.still == 0
-    watch.update(8, 0, 0.32)
+    watch.update(Left(0, 8), 0, 0.32)
     assert watch.still == 1, "less than ever before"
 
 
@@ -55,6 +55,13 @@ def test_it_goes_on_where_it_was() -> None:
     wait(watch, 4, left=7)
     other.load_state_dict(watch.state_dict())
     for _ in range(10):
-        assert watch.update(7, 0, 0.3) == other.update(7, 0, 0.3)
+        assert watch.update(Left(0, 7), 0, 0.3) == other.update(Left(0, 7), 0, 0.3)
         assert (watch.stalled, watch.factors) == (other.stalled, other.factors)
     assert watch.stalled
+
+
+def test_a_seam_less_is_progress_whatever_it_brings_back_to_climb() -> None:
+    watch = StallWatch(2)
+    assert [watch.update(Left(*left), 0, 0.3) for left in ((2, 0), (2, 0), (1, 4000))] == [None] * 3
+    assert watch.still == 0
+    assert [watch.update(Left(*left), 0, 0.3) for left in ((2, 0), (1, 4001))] == [None, REMEDIES[0]]
