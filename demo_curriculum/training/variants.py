@@ -52,6 +52,8 @@ VARIANTS: dict[str, Variant] = {
     "uniform": Variant("PPO from starts all over the demo", {**_CONTROL, "rule": "uniform"}),
     "backplay": Variant("PPO from windows that move by the clock", {**_CONTROL, "rule": "backplay"}),
     "openai": Variant("PPO with the backward algorithm's rule", {**_CONTROL, "rule": "openai"}),
+    "rfcl": Variant("PPO with RFCL's rule", {**_CONTROL, "rule": "rfcl"}),
+    "reverse-walk": Variant("PPO from random walks away from the goal", {**_CONTROL, "rule": "reverse-walk"}),
     "ours": Variant("the adaptive rule, imitation, RND, segments", {"rule": "adaptive"}),
     "ours-imitation": Variant("without imitation", {"rule": "adaptive", "imitation": 0.0}),
     "ours-rnd": Variant("without RND", {"rule": "adaptive", "rnd": False}),

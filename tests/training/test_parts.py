@@ -123,13 +123,30 @@ def test_configs_survive_json_and_refuse_nonsense() -> None:
 def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
     control = LearningRateControl(9e-4, climbing=0.01, settling=0.003)
     for kl, rate in ((0.02, 9e-4), (0.021, 6e-4), (0.5, 4e-4), (0.012, 4e-4), (0.006, 4e-4), (0.004, 6e-4)):
-        control.update(kl, True)
+        control.update(kl, 0, True)
         assert control.rate == pytest.approx(rate)
     for kl, rate in ((0.007, 4e-4), (0.004, 4e-4), (0.001, 6e-4)):
-        control.update(kl, False)
+        control.update(kl, 0, False)
         assert control.rate == pytest.approx(rate)
     resumed = LearningRateControl(9e-4)
     resumed.load_state_dict(control.state_dict())
     for _ in range(3):
-        resumed.update(0.0, True)
+        resumed.update(0.0, 0, True)
     assert resumed.rate == 9e-4, "never above what it began with"
+
+
+def test_the_learning_rate_hastens_only_while_the_frontiers_move_fast() -> None:
+    control = LearningRateControl(8e-4, climbing=0.02, settling=0.004)
+
+    def hastens(left: int) -> bool:
+        """Whether a divergence between both targets is as wanted."""
+        control.rate = 8e-4
+        control.update(0.02, left, True)
+        return control.rate == 8e-4
+
+    # At a constant speed the mean over 50 updates is 50 times that behind: 3 % of 5000 are 3 an update.
+    assert hastens(10_000)
+    assert [hastens(left) for left in range(10_000, 4_999, -10)][-1]
+    assert not [hastens(left) for left in range(5_000, 4_399, -1)][-1]
+    assert not hastens(5_400), "what was brought back is no speed"
+    assert [hastens(left) for left in range(5_400, 2_000, -10)][-1]

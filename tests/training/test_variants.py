@@ -50,8 +50,8 @@ def test_each_variant_differs_from_ours_in_what_it_is_named_for(tmp_path: Path) 
     parts = {"imitation": "imitation", "rnd": "rnd", "mixture": "mixture", "splitting": "split"}
     for part, key in parts.items():
         assert changed(f"ours-{part}") == {key}
-    control = {"rule", "rnd", "imitation", "patience"}
-    assert changed("ppo") == changed("uniform") == changed("backplay") == changed("openai") == control
+    control = {"rule", "rnd", "imitation", "patience", "reward"}
+    assert all(changed(name) == control for name in ("ppo", "uniform", "backplay", "openai", "rfcl", "reverse-walk"))
     assert changed("ppo-rnd") == control - {"rnd"}
     assert changed("cloning") == control | {"reinforcement", "entropy"}
 
