@@ -38,11 +38,12 @@ class Left(NamedTuple):
         return cls(sum(len(demo["segments"]) - 1 for demo in curriculum.report()["demos"]), curriculum.left)
 
 
-def progress_of(curriculum: Curriculum) -> tuple[Left, int, float]:
+def progress_of(curriculum: Curriculum) -> tuple[Left, int, float, bool]:
     """What ``StallWatch.update`` wants to know."""
     demos = curriculum.report()["demos"]
     reset_ties = sum(round((demo["reset_tie_rate"] or 0) * demo["reset_trials"]) for demo in demos)
-    return Left.of(curriculum), reset_ties, sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
+    rate = sum(demo["tie_rate"] or 0 for demo in demos) / len(demos)
+    return Left.of(curriculum), reset_ties, rate, curriculum.finished
 
 
 class StallWatch:
@@ -61,16 +62,17 @@ class StallWatch:
         self.still = 0
         self.tried = 0
 
-    def update(self, left: Left, reset_ties: int, tie_rate: float) -> Remedy | None:
+    def update(self, left: Left, reset_ties: int, tie_rate: float, finished: bool = False) -> Remedy | None:
         """Once per training update; returns the remedy that is due now.
 
         Args:
             left: seams and steps.
             reset_ties: of the recent episodes from the game's own reset, all demos together.
             tie_rate: at the frontiers, the mean over all.
+            finished: nothing needs a remedy any more.
         """
         progress = (-left.seams, -left.steps, reset_ties, int(tie_rate / TIE_STEP))
-        if self.best is None or progress > self.best:
+        if self.best is None or progress > self.best or finished:
             self.best, self.still, self.tried = progress, 0, 0
             return None
         self.still += 1

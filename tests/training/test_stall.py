@@ -65,3 +65,12 @@ def test_a_seam_less_is_progress_whatever_it_brings_back_to_climb() -> None:
     assert [watch.update(Left(*left), 0, 0.3) for left in ((2, 0), (2, 0), (1, 4000))] == [None] * 3
     assert watch.still == 0
     assert [watch.update(Left(*left), 0, 0.3) for left in ((2, 0), (1, 4001))] == [None, REMEDIES[0]]
+
+
+def test_what_is_finished_does_not_stall() -> None:
+    watch = StallWatch(1)
+    wait(watch, 3, left=0, ties=50)
+    assert watch.factors != Factors()
+    assert [watch.update(Left(0, 0), ties, 0.3, finished=True) for ties in (30, 20, 20, 20, 20)] == [None] * 5
+    assert watch.factors == Factors() and not watch.stalled
+    assert wait(watch, 1, left=0, ties=20) == [REMEDIES[0]], "unless the ties are lost again"
