@@ -300,14 +300,14 @@ class Search:
                     trips = [pool.submit(_explore, job) for job in jobs]
                 finally:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                try:
-                    for trip in trips:
-                        yield trip.result()
-                finally:
-                    for trip in trips:
-                        trip.cancel()
+                for trip in trips:
+                    yield trip.result()
 
-            yield explore
+            try:
+                yield explore
+            finally:
+                # Not each trip by itself: where a signal has killed the workers too, the pool fails them meanwhile.
+                pool.shutdown(cancel_futures=True)
 
 
 def _checked(path: Path, about: dict[str, Any]) -> tuple[str, CellName, tuple[int, int, int, int]]:
