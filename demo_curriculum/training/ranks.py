@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.moments import Sample
@@ -101,15 +102,19 @@ class Ranks:
         sums = self._sum(torch.tensor(list(values.values()), dtype=torch.float64))
         return dict(zip(values, (sums / self.size).tolist(), strict=True))
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replaces the gradients of ``parameters`` by their mean over the ranks."""
+    def average(self, module: nn.Module, optimizer: Adam) -> None:
+        """Replaces the parameters of ``module`` and the moments that ``optimizer`` has of them by their means.
+
+        Between two averages each rank learns on its own from what its simulators played (local steps: Stich 2019,
+        *Local SGD Converges Fast and Communicates Little*), and none waits for another.
+        """
         if self.size == 1:
             return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = self._sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
-        means = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for gradient, mean in zip(gradients, means, strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        moments = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+        tensors = [*(parameter.detach() for parameter in module.parameters()), *moments]
+        flat = self._sum(torch.cat([tensor.flatten() for tensor in tensors])) / self.size
+        for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
     @staticmethod
     def _sum(tensor: Tensor) -> Tensor:

@@ -339,7 +339,6 @@ class Trainer:
                 loss = (
                     losses.policy + VALUE_WEIGHT * losses.value - self.entropy.weight * factors.entropy * losses.entropy
                 )
-                # 0, not left out: every parameter needs a gradient for the ranks to average.
                 loss = loss * float(self.reinforcement)
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if pairs is not None:
@@ -348,11 +347,11 @@ class Trainer:
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                self.ranks.average_gradients(self.policy.parameters())
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), GRADIENT_NORM, foreach=True)
                 self.optimizer.step()
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value
+            self.ranks.average(self.policy, self.optimizer)
         metrics = {name: value / (self.epochs * self.minibatches) for name, value in sums.items()}
         metrics["train/lr"] = self.optimizer.param_groups[0]["lr"]
         metrics["train/entropy_weight"] = self.entropy.weight * factors.entropy
@@ -367,9 +366,9 @@ class Trainer:
                 loss = rnd.loss(batch)
             self.rnd_optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            self.ranks.average_gradients(rnd.predictor.parameters())
             self.rnd_optimizer.step()
             losses.append(float(loss.detach()))
+        self.ranks.average(rnd.predictor, self.rnd_optimizer)
         return float(np.mean(losses))
 
     def _predictor_batches(self, rollout: Rollout, rnd: RandomNetworkDistillation, episodes: int) -> Iterator[Tensor]:
@@ -383,7 +382,7 @@ class Trainer:
                     yield frames[chosen[: max(1, round(RND_SHARE * size))]]
         else:
             self.memory.add(frames)
-            # With more ranks fewer and larger batches: to agree on gradients costs more than to find them.
+            # Shared out among the ranks, which together learn from as many episodes as one alone would.
             for _ in range(-(-min(max(episodes, 1), RND_BATCHES) // self.ranks.size)):
                 yield self.memory.sample(RND_BATCH, self.generator)
 

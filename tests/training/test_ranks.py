@@ -64,8 +64,12 @@ def collective(rank_data: list[list[float]]) -> dict[str, Any]:
     mine = torch.tensor(rank_data[ranks.rank])
     pooled = ranks.pool(Sample.of(mine[:, None]))
     layer = torch.nn.Linear(1, 1)
-    layer.weight.grad = torch.tensor([[float(ranks.rank)]])
-    ranks.average_gradients(layer.parameters())
+    # Adam's first step has the size of its rate, and its first moment is a tenth of the gradient.
+    optimizer = torch.optim.Adam(layer.parameters(), lr=ranks.rank)
+    torch.nn.init.constant_(layer.weight, 5.0)
+    layer.weight.grad = torch.tensor([[ranks.rank + 1.0]])
+    optimizer.step()
+    ranks.average(layer, optimizer)
 
     def refuse() -> None:
         raise UsageError("refused at the first")
@@ -79,7 +83,8 @@ def collective(rank_data: list[list[float]]) -> dict[str, Any]:
         "gathered": ranks.gather(ranks.rank),
         "pooled": [part.item() for part in pooled],
         "mean": ranks.mean({"a": float(ranks.rank), "b": 4.0}),
-        "gradient": layer.weight.grad.item(),
+        "weight": layer.weight.item(),
+        "moment": optimizer.state[layer.weight]["exp_avg"].item(),
         "from_first": ranks.from_first(lambda: f"rank {ranks.rank}"),
         "refused": refused,
     }
@@ -98,7 +103,8 @@ def test_what_ranks_agree_upon() -> None:
     assert result["pooled"] == pytest.approx([6, values.mean().item(), squares])
     assert result["gathered"] == [0, 1, 2]
     assert result["mean"] == {"a": 1.0, "b": 4.0}
-    assert result["gradient"] == 1.0
+    assert result["weight"] == pytest.approx(5 - (0 + 1 + 2) / 3)
+    assert result["moment"] == pytest.approx(0.1 * (1 + 2 + 3) / 3)
     assert result["from_first"] == "rank 0" and result["refused"] == "refused at the first"
 
 
