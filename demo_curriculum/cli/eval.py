@@ -21,6 +21,7 @@ def main(
     episodes: int = 100,
     max_frames: int | None = None,
     seed: int = 12345,
+    temperature: float = 1.0,
     film: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -34,12 +35,16 @@ def main(
         max_frames: demo steps (Atari: emulator frames) after which an episode is cut; by default twice the demo's
             length and 1,000 more, at most Atari's usual 108,000.
         seed: of the episodes.
+        temperature: the policy's logits are divided by it; 0.5 is surer than the policy was while it learned, which
+            ties more often where it has learned enough.
         film: a film (MP4) of the best episode, into this file.
         json_: print one JSON document and nothing else.
     """
     names = protocol.split(",")
     if episodes < 1 or not set(names) <= set(NAMES):
         raise UsageError(f"--protocol takes {', '.join(NAMES)} separated by commas, --episodes at least 1")
+    if not 0.01 <= temperature <= 100:
+        raise UsageError(f"--temperature must be from 0.01 to 100, is {temperature:g}")
 
     from rich.console import Console
     from rich.progress import Progress
@@ -76,6 +81,7 @@ def main(
                 frame_skip=config.frame_skip,
                 stack=stack_for(simulator, config),
                 seed=seed,
+                temperature=temperature,
                 on_episode=lambda task=task: progress.advance(task),  # type: ignore[misc]
             )
     target = max(entry["score"] for entry in run.demos)
@@ -89,6 +95,7 @@ def main(
         "agent_steps": agent_steps,
         "demo_score": target,
         "seed": seed,
+        "temperature": temperature,
         "protocols": {
             name: {
                 "episodes": episodes,
@@ -105,6 +112,7 @@ def main(
     }
     for name, result in results.items():
         record = {"update": update, "agent_steps": agent_steps, "protocol": name, "episodes": episodes, "seed": seed}
+        record["temperature"] = temperature
         ties = {"mean": result.mean, "iqm": result.iqm, "ties": result.ties(target), "demo_score": target}
         add_evaluation(run_dir, {**record, **ties, "best": float(result.scores.max()), "max_frames": frames})
     if film is not None:
@@ -120,7 +128,8 @@ def main(
         return
     table = Table(
         title=f"{run.env_id} from its own reset, {config.observation} observations, at most {frames:,} frames an "
-        f"episode, policy after {agent_steps:,} agent steps; the demo has {target:,.0f} points"
+        f"episode, policy after {agent_steps:,} agent steps, temperature {temperature:g}; the demo has {target:,.0f} "
+        "points"
     )
     table.add_column("protocol")
     for column in ("episodes", "mean", "IQM", "best", "ties the demo"):

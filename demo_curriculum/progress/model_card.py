@@ -65,17 +65,17 @@ def model_card(run: Run, records: Sequence[Record], update: int, agent_steps: in
     left = sum(map(left_to_climb, segments_of(last, run.demos)))
     score = max(demo["score"] for demo in run.demos)
     own = [record for record in records if record["kind"] == "eval" and record["update"] == update]
-    # The latest of each protocol.
-    evals = list({record["protocol"]: record for record in own}.values())
+    # The latest of each protocol and temperature.
+    evals = list({(record["protocol"], record.get("temperature", 1.0)): record for record in own}.values())
     rows = [
-        f"| {record['protocol']} | {record['episodes']} | {record['mean']:,.1f} | {_shown(record, 'iqm')} | "
-        f"{_shown(record, 'best')} | {record['ties']:.0%} |"
+        f"| {record['protocol']} | {record.get('temperature', 1.0):g} | {record['episodes']} | {record['mean']:,.1f} | "
+        f"{_shown(record, 'iqm')} | {_shown(record, 'best')} | {record['ties']:.0%} |"
         for record in evals
     ]
     results = (
         [
-            "| protocol | episodes | mean | IQM | best | ties the demo |",
-            "|---|---|---|---|---|---|",
+            "| protocol | temperature | episodes | mean | IQM | best | ties the demo |",
+            "|---|---|---|---|---|---|---|",
             *rows,
             "",
             f"An episode was cut at {evals[0].get('max_frames', 0):,} demo steps. Deterministic adds no randomness, "
@@ -100,7 +100,8 @@ def model_card(run: Run, records: Sequence[Record], update: int, agent_steps: in
             "",
             "## From the game's own reset",
             "",
-            f"The demonstration has {score:,g} points. Actions are sampled from the policy; every episode counts.",
+            f"The demonstration has {score:,g} points. Actions are sampled from the policy, its logits divided by the "
+            "temperature; every episode counts.",
             "",
             *results,
             "",

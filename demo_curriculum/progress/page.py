@@ -29,6 +29,7 @@ COLUMNS = 400
 MARKED_REWARDS = 200
 LISTED_EVENTS = 400
 UNKNOWN_RATE = 255
+EVALUATED = ("update", "agent_steps", "protocol", "temperature", "episodes", "mean", "ties")
 METRICS = {"bonus": "rnd/bonus", "entropy": "train/entropy"}
 
 
@@ -116,11 +117,7 @@ def _track(climb: Climb, run: Record, records: Sequence[Record], index: int) -> 
         **{name: _rounded(record["metrics"].get(tag) for record in updates) for name, tag in METRICS.items()},
         "heat": _heat(records, every, index),
         "events": _events(records, every, index),
-        "evals": [
-            {name: record.get(name) for name in ("update", "agent_steps", "protocol", "episodes", "mean", "ties")}
-            for record in records
-            if record["kind"] == "eval"
-        ],
+        "evals": [{name: record.get(name) for name in EVALUATED} for record in records if record["kind"] == "eval"],
         "ended": latest["reason"] if latest is not None and latest["kind"] == "end" else "",
         "about": [
             ["run", {"started": run.get("started", ""), "rule": run["rule"], "seed": run["seed"]}],

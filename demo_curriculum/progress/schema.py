@@ -20,7 +20,7 @@ A record is a JSON object with a ``kind``. Kinds, and what each must hold:
   ``steps`` (demo steps).
 - ``end`` and ``resume``: ``update``, ``reason``.
 - ``eval``, in a log of its own beside this one (``evals.jsonl``), for each has one writer: ``update``, ``agent_steps``,
-  ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``.
+  ``protocol``, ``episodes``, ``mean``, ``ties`` (a share), ``demo_score``; ``temperature`` where it may not be 1.
 
 Steps and frontiers are demo steps, rates shares of 1, ``seconds`` those of training. Readers pass over fields and kinds
 that they do not know, so that a version may add some without a new number; what an older reader would get wrong gets

@@ -90,9 +90,13 @@ def evaluate(
     frame_skip: int,
     stack: int,
     seed: int,
+    temperature: float = 1.0,
     on_episode: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Plays from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps."""
+    """Plays from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps.
+
+    The logits are divided by ``temperature``: below 1 the policy plays what it finds best more surely than it learnt.
+    """
     envs = [
         SimulatorEnv(
             make_simulator(),
@@ -107,7 +111,7 @@ def evaluate(
     rng = np.random.default_rng(seed)
     seeds = np.random.SeedSequence(seed).generate_state(episodes)
     results = [
-        _play(policy, env_batch, own, protocol, max_steps, generator, rng, on_episode)
+        _play(policy, env_batch, own, protocol, max_steps, temperature, generator, rng, on_episode)
         for env_batch, own in _batches(envs, seeds)
     ]
     return Evaluation(
@@ -130,6 +134,7 @@ def _play(
     seeds: Sequence[int],
     protocol: Protocol,
     max_steps: int,
+    temperature: float,
     generator: torch.Generator,
     rng: np.random.Generator,
     on_episode: Callable[[], None] | None,
@@ -140,7 +145,8 @@ def _play(
     hidden = policy.at_reset(len(envs))
     playing = list(range(len(envs)))
     while playing:
-        decision = policy.act(torch.from_numpy(observations[playing]), hidden[playing], generator)
+        seen = torch.from_numpy(observations[playing])
+        decision = policy.act(seen, hidden[playing], generator, torch.full((len(playing),), temperature))
         hidden[playing] = decision.hidden
         random = rng.random(len(playing)) < protocol.epsilon
         for index, action, at_random in zip(list(playing), decision.action.tolist(), random, strict=True):

@@ -21,6 +21,7 @@ def test_an_exported_run_says_how_it_did_and_loads_again(run_dir, tmp_path, caps
     arguments = ["--episodes", "2", "--protocol", "deterministic,sticky", "--max-frames", "80", "--json"]
     earlier = ["--episodes", "1", "--protocol", "sticky", "--max-frames", "80"]
     assert main(["eval", str(run_dir), *earlier]) == 0
+    assert main(["eval", str(run_dir), *earlier, "--temperature", "0.5"]) == 0
     capsys.readouterr()
     assert main(["eval", str(run_dir), *arguments]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -28,8 +29,8 @@ def test_an_exported_run_says_how_it_did_and_loads_again(run_dir, tmp_path, caps
     assert main(["export", str(run_dir), "-o", str(folder)]) == 0
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: demo-curriculum\n")
-    assert "| deterministic | 2 | 0.0 | 0.0 | 0.0 | 0% |" in card and "cut at 80 demo steps" in card
-    assert card.count("| sticky |") == 1 and "| sticky | 2 |" in card
+    assert "| deterministic | 1 | 2 | 0.0 | 0.0 | 0.0 | 0% |" in card and "cut at 80 demo steps" in card
+    assert card.count("| sticky |") == 2 and "| sticky | 1 | 2 |" in card and "| sticky | 0.5 | 1 |" in card
     one, other = load_policy(run_dir)[1].state_dict(), load_policy(folder)[1].state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     weights = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))

@@ -202,7 +202,7 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     climb.append({"kind": "best", "update": 50, "agent_steps": 50 * 4096, "score": 1400.0, "steps": 380})
     climb.append({**merge, "reason": "merge", "tie_rate": 0.4, "trials": 64, "goal": 380})
     evaluated = {"kind": "eval", "update": 60, "agent_steps": 60 * 4096, "episodes": 9, "mean": 300.0, "ties": 0.5}
-    climb += [{**evaluated, "protocol": "sticky"}, {**evaluated, "protocol": "of tomorrow"}]
+    climb += [{**evaluated, "protocol": "sticky", "temperature": 0.5}, {**evaluated, "protocol": "of tomorrow"}]
     path = tmp_path / "climb.html"
     path.write_text(draw_page([Climb("one", climb, pictures)]), encoding="utf-8")
     browser.get(path.as_uri())
@@ -225,6 +225,10 @@ def test_a_climb_in_segments_shows_each_ones_frontier_until_they_are_one(browser
     assert (left[0], left[-1]) == (230, 0)
     symbols = [marker["symbol"] for _, _, marker in charts if marker and isinstance(marker.get("symbol"), list)]
     assert symbols == [["circle", "star"]]
+    charts = "document.getElementById('charts').data"
+    texts = browser.execute_script(f"return {charts}.flatMap(t => Array.isArray(t.text) ? t.text : [])")
+    assert "sticky, temperature 0.5, 9 episodes: mean 300, ties 50 %" in texts
+    assert "of tomorrow, 9 episodes: mean 300, ties 50 %" in texts
     browser.find_element("tag name", "summary").click()
     events = browser.find_element("id", "events").text
     assert "merge 200 → 0" in events and "so far: 1,400 points in 380 steps" in events

@@ -41,22 +41,29 @@ def test_the_four_protocols() -> None:
 class Keyring(Policy):
     """Knows the chain's keys by heart."""
 
-    def __init__(self, keys: np.ndarray) -> None:
+    def __init__(self, keys: np.ndarray, sureness: float = 100.0) -> None:
         super().__init__((1, len(keys) + 1), 4, hidden=4)
-        self.keys = torch.from_numpy(keys)
+        self.keys, self.sureness = torch.from_numpy(keys), sureness
 
     def logits(self, observations: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self.keys[observations[:, -1].float().argmax(dim=1).clamp_max(len(self.keys) - 1)]
-        return torch.nn.functional.one_hot(chosen, 4) * 100.0, hidden
+        return torch.nn.functional.one_hot(chosen, 4) * self.sureness, hidden
 
 
-def play(protocol: Protocol, episodes: int, max_steps: int = 1000, length: int = 20) -> Evaluation:
+def play(
+    protocol: Protocol,
+    episodes: int,
+    max_steps: int = 1000,
+    length: int = 20,
+    sureness: float = 100.0,
+    temperature: float = 1.0,
+) -> Evaluation:
     def make() -> Simulator:
         return make_simulator(f"LockedChain-{length}")
 
     keys = make().keys  # type: ignore[attr-defined]
     return evaluate(
-        Keyring(keys),
+        Keyring(keys, sureness),
         make,
         protocol=protocol,
         episodes=episodes,
@@ -64,6 +71,7 @@ def play(protocol: Protocol, episodes: int, max_steps: int = 1000, length: int =
         frame_skip=1,
         stack=1,
         seed=0,
+        temperature=temperature,
     )
 
 
@@ -93,3 +101,11 @@ def test_noise_costs_what_it_should(protocol: Protocol, chance: float | None) ->
         previous = np.concatenate([[0], keys[:-1]])
         chance = 0.9 ** int((keys != previous).sum())
     assert play(protocol, 1500).mean == pytest.approx(chance, abs=0.04)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_the_temperature_divides_the_logits(temperature: float) -> None:
+    # The right key weighs 27 to 1 for each of three others, 729 to 1 at half the temperature, 5.2 to 1 at twice.
+    chance = {1.0: 27 / 30, 0.5: 729 / 732, 2.0: 27**0.5 / (27**0.5 + 3)}[temperature]
+    result = play(Protocol(), 1500, length=5, sureness=float(np.log(27)), temperature=temperature)
+    assert result.mean == pytest.approx(chance**5, abs=0.04)

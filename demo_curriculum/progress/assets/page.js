@@ -325,7 +325,7 @@
       if (which.evals.length) traces.push({ type: "scatter", mode: "markers", yaxis: "y4",
         x: time(which, which.evals.map((one) => (axis === "steps" ? one.agent_steps : which.seconds[momentOf(which.update, one.update)]))),
         y: which.evals.map((one) => one.mean), marker: { symbol: which.evals.map((one) => symbolOf(one.protocol)), size: 10, color: colourOf(order), line: { color: colour("ink"), width: 1.5 } },
-        text: which.evals.map((one) => `${one.protocol}, ${one.episodes} episodes: mean ${number(one.mean, 1)}, ties ${percent(one.ties)}`.replace(/[<>&]/g, "")),
+        text: which.evals.map((one) => `${one.protocol}${(one.temperature ?? 1) === 1 ? "" : `, temperature ${number(one.temperature, 2)}`}, ${one.episodes} episodes: mean ${number(one.mean, 1)}, ties ${percent(one.ties)}`.replace(/[<>&]/g, "")),
         hovertemplate: "%{text}<extra></extra>" });
       lines(which, order, 4, which.bonus, { hovertemplate: "bonus %{y:.3g}<extra></extra>" });
       lines(which, order, 5, which.entropy, { hovertemplate: "entropy %{y:.3f}<extra></extra>" });
