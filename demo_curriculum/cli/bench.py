@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+
+FILE_WIDTH = 140
 
 
 def main(
@@ -44,7 +47,7 @@ def main(
     table = Table(title=f"{envs} simulators, one thread a process, median of {rounds}")
     table.add_column("name", no_wrap=True)
     table.add_column("a second", justify="right", no_wrap=True)
-    table.add_column("ratio", no_wrap=True)
+    table.add_column("ratio")
     table.add_column("what")
     for result in results:
         if result.rate is None:
@@ -52,5 +55,6 @@ def main(
             continue
         rate = f"{result.rate:,.0f}" if result.rate >= 10 else f"{result.rate:,.2f}"
         ratio = "" if result.ratio is None else f"{result.ratio:.2f} × {result.reference}"
-        table.add_row(result.name, f"{rate} {result.unit}", ratio, result.what)
-    Console().print(table)
+        table.add_row(result.name, rate, ratio, f"{result.unit}: {result.what}")
+    # A file has room.
+    Console(width=None if sys.stdout.isatty() else FILE_WIDTH).print(table)

@@ -71,6 +71,22 @@ def _emulators(bench: Bench) -> Rate:
     return lambda: sum(pool.map(play, [bench.seconds] * cores()))
 
 
+def _in_turn(bench: Bench) -> Rate:
+    """As many simulators as the vector environment has, one after the other: none finds its memory in the cache."""
+    spec, rng = bench.demo.simulator, np.random.default_rng(0)
+    simulators = [simulator_of(spec) for _ in range(bench.envs)]
+
+    def work() -> int:
+        actions = rng.integers(simulators[0].action_count, size=bench.envs).tolist()
+        for simulator, action in zip(simulators, actions, strict=True):
+            simulator.play([action] * FRAME_SKIP)
+            if simulator.game_over:
+                simulator.reset()
+        return bench.envs
+
+    return bench.repeat(work)
+
+
 def _vector(observation: str, parallel: bool, bench: Bench) -> Rate:
     env = bench.trainer(observation, workers=_workers(bench) if parallel else 0).env
     rng = np.random.default_rng(0)
@@ -273,6 +289,8 @@ def _measures() -> Iterator[tuple[str, Measure]]:
     count = cores()
     yield "emulator", Measure("the emulator alone, one process", steps, None, _emulator)
     yield "emulators", Measure(f"the emulator alone, {count} processes", steps, "emulator", _emulators)
+    what = "emulators alone, as many as in the vector environment, in turn"
+    yield "emulators-in-turn", Measure(what, steps, "emulator", _in_turn)
     for kind in ("ram", "pixels"):
         what = f"vector environment, {kind}"
         yield f"vector-{kind}", Measure(f"{what}, one process", steps, "emulator", partial(_vector, kind, False))
