@@ -22,7 +22,7 @@ class LearningRateControl:
             approximate KL divergence, the mean over an update's minibatches.
     """
 
-    def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.004) -> None:
+    def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.001) -> None:
         self.most, self.climbing, self.settling = most, climbing, settling
         self.rate = most
         self.left_lately: float | None = None
