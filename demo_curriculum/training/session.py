@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.progress.log import ProgressLog, truncate_after
 from demo_curriculum.progress.schema import SCHEMA, Record
 from demo_curriculum.progress.writers import WriterName, Writers
+from demo_curriculum.store.files import StoreError, write_lock
 from demo_curriculum.training.best import BestEpisode
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
@@ -120,60 +121,81 @@ def train(
         checkpoint_every: seconds.
         keep_checkpoints: policies kept for good, spaced by frontier.
         log_to: tools that get the progress too, beside the run's own log.
+
+    Raises:
+        DemoCurriculumError: another process trains this run.
     """
     prepare_process()
     began = time.monotonic()
     on = choose_device(device, pixels=run.config.observation == "pixels")
     if on.type == "cuda":
         torch.cuda.set_device(on)
-    trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers, device=on)
-    checkpoints = folder / "checkpoints"
-    state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
-    earlier = 0.0
-    if state is not None:
-        trainer.load_state_dict(state["trainer"])
-        earlier = float(state["seconds"])
+    with _alone(folder, ranks):
+        trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers, device=on)
+        checkpoints = folder / "checkpoints"
+        state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
+        earlier = 0.0
+        if state is not None:
+            trainer.load_state_dict(state["trainer"])
+            earlier = float(state["seconds"])
 
-    milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
-    best = BestEpisode(folder, run.demos[0]) if ranks.first else None
-    if state is not None and best is not None:
-        best.rank = (state["best"][0], state["best"][1])
+        milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
+        best = BestEpisode(folder, run.demos[0]) if ranks.first else None
+        if state is not None and best is not None:
+            best.rank = (state["best"][0], state["best"][1])
 
-    def save() -> None:
-        whole = trainer.state_dict()
-        if best is not None:
-            seconds = earlier + time.monotonic() - began
-            around = {"seconds": seconds, "best": list(best.rank)}
-            save_checkpoint(checkpoints, trainer.update, {"trainer": whole, **around})
+        def save() -> None:
+            whole = trainer.state_dict()
+            if best is not None:
+                seconds = earlier + time.monotonic() - began
+                around = {"seconds": seconds, "best": list(best.rank)}
+                save_checkpoint(checkpoints, trainer.update, {"trainer": whole, **around})
 
-    journal = _journal(folder, run, trainer, display, resumed=state is not None, log_to=log_to)
-    with journal as write, _stop_requests(twice=ranks.size == 1) as stop:
-        if state is None:
-            save()
-        reason, _ = _agree(ranks, _reached(trainer, limits, time.monotonic() - began, stop), False)
-        saved, ticked, steps = time.monotonic(), time.monotonic(), trainer.agent_steps
-        updates = trainer.updates()
-        while reason is None:
-            report = next(updates)
-            now = time.monotonic()
-            rate = (report.agent_steps - steps) / (now - ticked)
-            ticked, steps = now, report.agent_steps
-            for record in _records(run, trainer, report, earlier + now - began, rate):
-                write(record)
-            kept = [
-                milestones.save_if_due() if milestones is not None else None,
-                best.take(report.outcomes, report.update, report.agent_steps) if best is not None else None,
-            ]
-            for record in filter(None, kept):
-                write(record)
-            wanted = _reached(trainer, limits, now - began, stop)
-            reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
-            if reason is None and due:
+        journal = _journal(folder, run, trainer, display, resumed=state is not None, log_to=log_to)
+        with journal as write, _stop_requests(twice=ranks.size == 1) as stop:
+            if state is None:
                 save()
-                saved = time.monotonic()
-        write({"kind": "end", "update": trainer.update, "reason": reason})
-        save()
+            reason, _ = _agree(ranks, _reached(trainer, limits, time.monotonic() - began, stop), False)
+            saved, ticked, steps = time.monotonic(), time.monotonic(), trainer.agent_steps
+            updates = trainer.updates()
+            while reason is None:
+                report = next(updates)
+                now = time.monotonic()
+                rate = (report.agent_steps - steps) / (now - ticked)
+                ticked, steps = now, report.agent_steps
+                for record in _records(run, trainer, report, earlier + now - began, rate):
+                    write(record)
+                kept = [
+                    milestones.save_if_due() if milestones is not None else None,
+                    best.take(report.outcomes, report.update, report.agent_steps) if best is not None else None,
+                ]
+                for record in filter(None, kept):
+                    write(record)
+                wanted = _reached(trainer, limits, now - began, stop)
+                reason, due = _agree(ranks, wanted, now - saved >= checkpoint_every)
+                if reason is None and due:
+                    save()
+                    saved = time.monotonic()
+            write({"kind": "end", "update": trainer.update, "reason": reason})
+            save()
     return reason
+
+
+@contextmanager
+def _alone(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Keeps other trainings from the run in ``folder``, whose log and checkpoints two would write over each other."""
+    with ExitStack() as stack:
+
+        def lock() -> None:
+            try:
+                stack.enter_context(write_lock(folder / CONFIG))
+            except StoreError as error:
+                raise DemoCurriculumError(
+                    f"{folder}: another process trains this run; wait for its end, or choose another --run-dir"
+                ) from error
+
+        ranks.from_first(lock)
+        yield
 
 
 def _agree(ranks: Ranks, reason: Reason | None, save_due: bool) -> tuple[Reason | None, bool]:

@@ -143,6 +143,22 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     assert comparable(resumed) == uninterrupted
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(
+    chain: Path, uninterrupted: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    first = subprocess.Popen(train_command(chain, folder, *CHAIN), stdout=subprocess.PIPE, text=True)
+    while updates(folder) < 2:
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    second = subprocess.run(train_command(chain, folder, *CHAIN), check=False, capture_output=True, text=True)
+    first.send_signal(signal.SIGCONT)
+    first.communicate(timeout=60)
+    assert second.returncode == 1 and "run: another process trains this run; wait for its end" in second.stderr
+    assert comparable(read_log(folder / "progress.jsonl")) == uninterrupted
+
+
 @pytest.mark.parametrize("observation", ["ram", "pixels"])
 def test_atari_resumes_exactly_too(montezuma: Path, tmp_path: Path, observation: str) -> None:
     small = options(observation=observation, envs=2, steps=16, epochs=1, minibatches=2, until_frontier=None)
