@@ -35,8 +35,8 @@ def main(
         max_frames: demo steps (Atari: emulator frames) after which an episode is cut; by default twice the demo's
             length and 1,000 more, at most Atari's usual 108,000.
         seed: of the episodes.
-        temperature: the policy's logits are divided by it; 0.5 is surer than the policy was while it learned, which
-            ties more often where it has learned enough.
+        temperature: the policy's logits are divided by it; below 1 the policy is surer than it was while it learned,
+            which mostly helps where the game has noise of its own.
         film: a film (MP4) of the best episode, into this file.
         json_: print one JSON document and nothing else.
     """

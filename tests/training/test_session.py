@@ -121,15 +121,21 @@ def updates(folder: Path) -> int:
     return sum(record["kind"] == "update" for record in read_log(path)) if path.exists() else 0
 
 
+def begin(chain: Path, folder: Path, count: int) -> subprocess.Popen[str]:
+    """A training that has done ``count`` updates and goes on."""
+    process = subprocess.Popen(train_command(chain, folder, *CHAIN), stdout=subprocess.PIPE, text=True)
+    while updates(folder) < count:
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
     chain: Path, uninterrupted: list[dict[str, Any]], tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "run"
-    process = subprocess.Popen(train_command(chain, folder, *CHAIN), stdout=subprocess.PIPE, text=True)
-    while updates(folder) < 15:
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = begin(chain, folder, 15)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     if number == signal.SIGKILL:
@@ -147,10 +153,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(
     chain: Path, uninterrupted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    first = subprocess.Popen(train_command(chain, folder, *CHAIN), stdout=subprocess.PIPE, text=True)
-    while updates(folder) < 2:
-        assert first.poll() is None
-        time.sleep(0.01)
+    first = begin(chain, folder, 2)
     first.send_signal(signal.SIGSTOP)
     second = subprocess.run(train_command(chain, folder, *CHAIN), check=False, capture_output=True, text=True)
     first.send_signal(signal.SIGCONT)
