@@ -32,7 +32,8 @@ from demo_curriculum.training.trainer import Trainer, UpdateReport
 
 Reason = Literal["frontier", "time limit", "agent steps", "stalled", "interrupted"]
 
-BUCKETS_EVERY = 10
+BUCKETS_EVERY, ALL_BUCKETS = 10, 50
+"""So many updates apart, but each of the first, which may be all that a short climb takes."""
 
 
 class Display(Protocol):
@@ -317,7 +318,7 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
             "metrics": metrics,
         }
     )
-    if report.update % BUCKETS_EVERY == 0:
+    if report.update % BUCKETS_EVERY == 0 or report.update <= ALL_BUCKETS:
         records += [
             {
                 "kind": "buckets",

@@ -104,6 +104,8 @@ def uninterrupted(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     subprocess.run(train_command(chain, folder, *CHAIN), check=False)
     records = comparable(read_log(folder / "progress.jsonl"))
     assert {record["kind"] for record in records} == {"run", "update", "move", "buckets", "checkpoint", "best", "end"}
+    updates, buckets = ({r["update"] for r in records if r["kind"] == kind} for kind in ("update", "buckets"))
+    assert buckets == {update for update in updates if update <= 50 or update % 10 == 0}
     return records
 
 
