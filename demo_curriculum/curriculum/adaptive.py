@@ -68,7 +68,9 @@ class _Climb:
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
         climb = cls(timeline, window, 0)
         begin, segments = 0, []
-        for entry in state.objects("segments", {"goal", "frontier", "stride", "span", "window", "handed"}):
+        for entry in state.objects(
+            "segments", {"goal", "frontier", "stride", "span", "window", "lowest", "waited", "handed"}
+        ):
             segments.append(Segment.load(timeline, entry, begin, span=window))
             begin = segments[-1].goal
         if begin != timeline.length:
@@ -107,7 +109,7 @@ class _Climb:
         """Makes one of segment ``index`` and the one after it, which ties ``rate`` of the episodes handed over."""
         first, second = self.segments[index : index + 2]
         joined = Segment(self.timeline, first.begin, second.goal, span=first.span)
-        joined.frontier = frontier
+        joined.frontier = joined.lowest = frontier
         self.segments[index : index + 2] = [joined]
         # What was tied up to the seam is now judged at the later goal.
         self.estimates.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
@@ -270,7 +272,7 @@ class AdaptiveCurriculum:
             climb.estimates.record(step, outcome.tied)
         # At frontier 0 nearly half of all episodes begin at the reset; they would drown the rest of the window.
         if not at_reset and segment.frontier <= step < segment.window_end:
-            segment.window.add(outcome.tied)
+            segment.record(outcome.tied)
 
     def advance(self) -> list[Move]:
         moves = []

@@ -24,6 +24,9 @@ MIN_RETREAT, MAX_RETREAT = 24, 120
 MAX_SPAN = 256
 LEAST_NEED = 0.1
 LEAST_IMITATION, ENOUGH_TIES = 0.1, 0.5
+PATIENT_TRIALS = 128
+"""So many trials at a frontier is the demo imitated in full; then by how much fewer these are."""
+MOST_TRIALS = 10**15
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -48,6 +51,8 @@ class Segment:
         stride: demo steps of the next advance at most.
         span: starts in the frontier's window, in demo steps.
         window: the trials from the frontier's window since the frontier last moved.
+        lowest: the earliest frontier so far.
+        waited: the trials from the frontier's window since it was there first.
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
     """
 
@@ -59,6 +64,7 @@ class Segment:
         self.frontier = self.latest
         self.stride = MAX_STRIDE
         self.window = RecentTrials(WINDOW_MEMORY)
+        self.lowest, self.waited = self.frontier, 0
         self.handed = RecentTrials(RESET_MEMORY)
 
     @classmethod
@@ -68,6 +74,8 @@ class Segment:
         segment.stride = state.integer("stride", MIN_STRIDE, MAX_STRIDE)
         segment.span = state.integer("span", span, max(span, MAX_SPAN))
         segment.window = state.trials("window", WINDOW_MEMORY)
+        segment.lowest = state.integer("lowest", begin, segment.frontier)
+        segment.waited = state.integer("waited", 0, MOST_TRIALS)
         segment.handed = state.trials("handed", RESET_MEMORY)
         return segment
 
@@ -78,6 +86,8 @@ class Segment:
             "stride": self.stride,
             "span": self.span,
             "window": save_trials(self.window),
+            "lowest": self.lowest,
+            "waited": self.waited,
             "handed": save_trials(self.handed),
         }
 
@@ -106,9 +116,16 @@ class Segment:
         """How much the demo is imitated: 1 while it is climbed, and less the more often the segment is tied as a whole.
 
         Then the agent needs no one to show the way, and has to become surer than a demonstrator who never had sticky
-        actions.
+        actions. Less too where the frontier stands still: there it does as the demonstrator did, which is not enough,
+        and imitation is all that keeps it from anything else.
         """
-        return 1.0 if self.left else max(1.0 - self.tie_rate / ENOUGH_TIES, LEAST_IMITATION)
+        enough = PATIENT_TRIALS / max(self.waited, PATIENT_TRIALS) if self.left else 1.0 - self.tie_rate / ENOUGH_TIES
+        return max(enough, LEAST_IMITATION)
+
+    def record(self, tied: bool) -> None:
+        """Takes note of a trial from the frontier's window."""
+        self.window.add(tied)
+        self.waited += 1
 
     def move(
         self, threshold: float, min_trials: int, patience: int, success: NDArray[np.float64]
@@ -122,6 +139,8 @@ class Segment:
             stride = next(length for least, length in STRIDES if rate >= least)
             self.frontier = max(self.begin, before - min(stride, self.stride))
             self.stride = min(2 * self.stride, MAX_STRIDE)
+            if self.frontier < self.lowest:
+                self.lowest, self.waited = self.frontier, 0
             reason = "advance"
         elif rate <= COLLAPSE * threshold and trials >= patience and before < self.latest:
             self.frontier = min(before + self._retreat(threshold, success), self.latest)

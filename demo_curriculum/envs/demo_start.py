@@ -81,6 +81,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
         rewards: what the game's rewards are turned into; None leaves them as they are.
+        jitter: an episode from a start inside the demo begins after up to so many no-ops, in whole agent steps and
+            uniform: the agent is where the demonstrator was, and everything else has moved on.
 
     Example:
         >>> from demo_curriculum.simulators import make_simulator
@@ -114,6 +116,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         end_on_life_loss: bool = True,
         forgive: bool = True,
         rewards: Rewards | None = None,
+        jitter: int = 0,
     ) -> None:
         super().__init__(env)
         for demo in demos:
@@ -127,6 +130,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
         self.rewards = rewards
+        self.jitter = jitter
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -192,11 +196,16 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         elif start.step <= demo.reset_step:
             observation, _ = self.env.reset()
         else:
-            observation = self.env.begin(demo, start.step, start.demo, start.walk)
+            observation = self.env.begin(demo, start.step, start.demo, (*start.walk, *self._noops()))
         self._begin_episode(start)
         if arrival is not None:
             self._leg = 1
         return observation, {"demo_start": start, "lives": self._lives}
+
+    def _noops(self) -> list[int]:
+        if not self.jitter:
+            return []
+        return [0] * int(self.env.np_random.integers(self.jitter // self.env.frame_skip + 1))
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         observation, reward, over, _, info = self.env.step(action)

@@ -131,7 +131,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
 
         It is the one that an agent passing through sees: an earlier snapshot is restored and the demo's own actions
         are replayed, which fills the stack; then those of ``walk``, one an agent step, without those that would end the
-        game. ``demo_index`` tells demos apart in the cache.
+        game or lose a life. ``demo_index`` tells demos apart in the cache.
 
         Raises:
             ValueError: ``step`` is not a step of the demo, or is its reset, which has no randomness of its own.
@@ -193,11 +193,12 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         return step - begin
 
     def _walk(self, walk: Sequence[int]) -> int:
-        """Plays agent steps that do not end the game; returns the demo steps played."""
+        """Plays agent steps that neither end the game nor lose a life; returns the demo steps played."""
+        lives = self.simulator.lives
         for action in walk:
             before = self.simulator.save()
             self.simulator.play([action] * self.frame_skip)
-            if self.simulator.game_over:
+            if self.simulator.game_over or self.simulator.lives < lives:
                 self.simulator.restore(before)
             else:
                 self._push(self.simulator.observe())

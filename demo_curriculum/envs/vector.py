@@ -22,7 +22,8 @@ class StepArrays(NamedTuple):
 
     observations (N, ...) are those after any resets, next_observations (N, ...) those before; rewards f64 (N,),
     terminations and truncations bool (N,); slack and next_slack i32 (N,), ``DemoStart.slack`` after and before; starts
-    i64 (N, 2), the demo and the demo step at which the episodes after any resets began.
+    i64 (N, 2), the demo and the demo step at which the episodes after any resets began; tied bool (N,), whose episode
+    ended with its goal tied.
     """
 
     observations: NDArray[Any]
@@ -33,16 +34,16 @@ class StepArrays(NamedTuple):
     slack: NDArray[Any]
     next_slack: NDArray[Any]
     starts: NDArray[Any]
+    tied: NDArray[Any]
 
     @classmethod
     def empty(cls, num_envs: int, space: gym.Space[Any]) -> StepArrays:
         assert space.shape is not None
         observations = np.empty((num_envs, *space.shape), space.dtype)
-        flags, slack = np.zeros((2, num_envs), np.bool_), np.zeros((2, num_envs), np.int32)
+        flags, slack = np.zeros((3, num_envs), np.bool_), np.zeros((2, num_envs), np.int32)
         starts = np.zeros((num_envs, 2), np.int64)
-        return cls(
-            observations, observations.copy(), np.zeros(num_envs), flags[0], flags[1], slack[0], slack[1], starts
-        )
+        rewards = np.zeros(num_envs)
+        return cls(observations, observations.copy(), rewards, flags[0], flags[1], slack[0], slack[1], starts, flags[2])
 
     def rows(self, rows: slice) -> StepArrays:
         """A view of some of the environments."""
@@ -55,6 +56,7 @@ class StepArrays(NamedTuple):
             "slack": self.slack,
             "next_slack": self.next_slack,
             "starts": self.starts,
+            "tied": self.tied,
             "outcomes": outcomes,
             "valid": valid,
         }
@@ -68,7 +70,9 @@ def step_each(envs: Sequence[DemoStart], actions: NDArray[np.int64], into: StepA
         observation, into.rewards[index], terminated, truncated, info = env.step(action)
         into.next_observations[index], into.next_slack[index] = observation, env.slack
         outcomes += info.get("outcomes", [])
-        if terminated or truncated:
+        ended = terminated or truncated
+        into.tied[index] = ended and info["demo_start"].tied
+        if ended:
             observation, _ = env.reset()
         into.observations[index], into.slack[index], into.starts[index] = observation, env.slack, env.began
         into.terminations[index], into.truncations[index] = terminated, truncated
@@ -85,6 +89,7 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
     - ``next_observations`` (N, ...): what each step led to, before any reset; the thing to bootstrap from;
     - ``slack``, ``next_slack`` i32 (N,): ``DemoStart.slack`` after any resets, and before them;
     - ``starts`` i64 (N, 2): the demo and the demo step at which the episodes after any resets began;
+    - ``tied`` bool (N,): whose episode ended with its goal tied;
     - ``outcomes``: each ``Outcome`` that the step brought, in order of the environments;
     - ``valid`` bool (N,): whether a row is the policy's own doing and may be learned from.
 
@@ -123,7 +128,7 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
         arrays = [np.concatenate([step[part] for step in steps]) for part in range(4)]
         infos: dict[str, Any] = {
             name: np.concatenate([step[4][name] for step in steps])
-            for name in ("next_observations", "slack", "next_slack", "starts", "valid")
+            for name in ("next_observations", "slack", "next_slack", "starts", "tied", "valid")
         }
         infos["outcomes"] = [outcome for step in steps for outcome in step[4]["outcomes"]]
         return arrays[0], arrays[1], arrays[2], arrays[3], infos

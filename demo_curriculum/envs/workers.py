@@ -60,6 +60,7 @@ class EnvRecipe:
     end_on_life_loss: bool
     forgive: bool
     rewards: Rewards
+    jitter: int
 
     def __call__(self, curriculum: Curriculum, cache: StartCache) -> DemoStart:
         env = SimulatorEnv(
@@ -81,6 +82,7 @@ class EnvRecipe:
             end_on_life_loss=self.end_on_life_loss,
             forgive=self.forgive,
             rewards=self.rewards,
+            jitter=self.jitter,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ class TrainConfig:
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
         sticky: probability per demo step that the previous action is played again.
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
+        jitter: episodes from inside the demo begin after up to this many no-ops, uniform, in whole agent steps.
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
         beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
@@ -36,6 +38,8 @@ class TrainConfig:
         bonus_weight: of the advantage from the bonus; the one from the game counts 1.
         imitation: weight of the imitation loss on the demo's own pairs, faded where the agent succeeds;
             -1 means the rule's own: 1 for "adaptive", 0 for the others.
+        successes: imitate the agent's own successes too, from starts where they are rare; as far as there is imitation
+            at all, and of vectors alone: pixels are too large to keep.
         reinforcement: learn from rewards and bonuses; without it the imitation loss is all (behaviour cloning).
         envs: simulators stepped together.
         steps: agent steps of each of them per update.
@@ -71,6 +75,7 @@ class TrainConfig:
     stack: int = 0
     sticky: float = 0.25
     noop_max: int = 0
+    jitter: int = 0
     lag: int = 200
     tail: float = 4.0
     beyond: int = 400
@@ -79,6 +84,7 @@ class TrainConfig:
     rnd: bool = True
     bonus_weight: float = 0.1
     imitation: float = -1.0
+    successes: bool = True
     reinforcement: bool = True
     envs: int = 32
     steps: int = 128
@@ -101,8 +107,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         counts = ("frame_skip", "envs", "steps", "epochs", "minibatches", "hidden")
         others = (
-            *("stack", "split", "noop_max", "lag", "tail", "beyond", "bonus_weight", "entropy", "patience", "seed"),
-            *("memory", "burn_in"),
+            *("stack", "split", "noop_max", "jitter", "lag", "tail", "beyond", "bonus_weight", "entropy", "patience"),
+            *("memory", "burn_in", "seed"),
         )
         checks = {
             f"{', '.join(counts)} must be at least 1": min(getattr(self, name) for name in counts) >= 1,
@@ -141,6 +147,10 @@ class TrainConfig:
         if self.imitation >= 0:
             return self.imitation
         return 1.0 if self.rule == "adaptive" else 0.0
+
+    def teaches_itself(self, observation_shape: Sequence[int]) -> bool:
+        """Whether own successes are imitated, of observations of that shape; cloning is of the demo alone."""
+        return self.successes and self.imitation_weight > 0 and self.reinforcement and len(observation_shape) == 1
 
     @property
     def softened_steps(self) -> int:

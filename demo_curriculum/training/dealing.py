@@ -12,7 +12,8 @@ from torch import Tensor
 def deal(parts: Sequence[dict[str, Any]], rank: int, num_envs: int) -> dict[str, Any]:
     """The share of rank ``rank``, which has ``num_envs`` environments, of what other ranks knew.
 
-    Environments keep their order, with all that belongs to each; the predictor's memory is one old rank's.
+    Environments keep their order, with all that belongs to each; the predictor's memory and the successes are those of
+    one old rank.
     """
     mine = slice(num_envs * rank, num_envs * (rank + 1))
     old = parts[rank % len(parts)]
@@ -22,6 +23,11 @@ def deal(parts: Sequence[dict[str, Any]], rank: int, num_envs: int) -> dict[str,
         "standing": _share([part["standing"] for part in parts], mine, dim=0),
         "earlier": old["earlier"] and _share([part["earlier"] for part in parts], mine, dim=1),
     }
+    if "successes" in old:
+        trails = [
+            {name: part for name, part in each["successes"].items() if name.startswith("trail_")} for each in parts
+        ]
+        own["successes"] = {**old["successes"], **_share(trails, mine, dim=0)}
     if "return_scale" in old:
         running = torch.cat([part["return_scale"]["running"] for part in parts])[mine]
         own["return_scale"] = {**old["return_scale"], "running": running}

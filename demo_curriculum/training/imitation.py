@@ -1,8 +1,8 @@
-"""The demos' own (observation, action) pairs, in the form in which the agent would meet them."""
+"""What is imitated: the demos, in the form in which the agent would meet them, and its own rare successes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch import Tensor
 from demo_curriculum.curriculum import Curriculum, Span
 from demo_curriculum.demo import Demo
 from demo_curriculum.training.replay import seen_at
-
-Success = Callable[[int, NDArray[np.int64]], NDArray[np.float64]]
+from demo_curriculum.training.successes import Success, Successes
+from demo_curriculum.training.warmup import WarmUp
 
 
 def agent_actions(actions: NDArray[np.int64], frame_skip: int) -> NDArray[np.int64]:
@@ -35,9 +35,6 @@ class Pairs(NamedTuple):
     actions: Tensor
     weights: Tensor
     places: NDArray[np.int64]
-
-    def to(self, device: torch.device) -> Pairs:
-        return Pairs(self.observations.to(device), self.actions.to(device), self.weights.to(device), self.places)
 
 
 class DemoPairs:
@@ -73,12 +70,42 @@ class DemoPairs:
             np.concatenate(places),
         )
 
-    def minibatches(self, count: int, size: int, curriculum: Curriculum, rng: np.random.Generator) -> Iterator[Pairs]:
-        """``count`` times ``size`` pairs, drawn all at once, which takes less time; nothing where ``size`` is 0."""
+
+class Lesson(NamedTuple):
+    """Observations (B, stack, ...), actions i64 (B,) and their weights f32 (B,), and hidden states (B, memory)."""
+
+    observations: Tensor
+    actions: Tensor
+    weights: Tensor
+    hidden: Tensor
+
+
+class Teachers:
+    """The demos, and beside them the agent itself where it is known to have succeeded.
+
+    Args:
+        pairs: of the demos.
+        warm_up: what a policy remembers at them.
+        successes: the agent's own; None has only the demos imitated.
+    """
+
+    def __init__(self, pairs: DemoPairs, warm_up: WarmUp, successes: Successes | None) -> None:
+        self.pairs, self.warm_up, self.successes = pairs, warm_up, successes
+
+    def lessons(
+        self, count: int, size: int, curriculum: Curriculum, rng: np.random.Generator, device: torch.device
+    ) -> Iterator[Lesson]:
+        """``count`` lessons: each of ``size`` pairs, drawn all at once, which takes less time, and as many successes
+        once there are any; none where ``size`` is 0."""
         if not size:
             return
-        drawn = self.sample(count * size, curriculum.spans, curriculum.success, rng)
+        drawn = self.pairs.sample(count * size, curriculum.spans, curriculum.success, rng)
         # They come in the order of the spans.
         for chosen in np.split(rng.permutation(count * size), count):
             rows = torch.from_numpy(chosen)
-            yield Pairs(drawn.observations[rows], drawn.actions[rows], drawn.weights[rows], drawn.places[chosen])
+            observations, actions, weights = (part[rows].to(device) for part in drawn[:3])
+            lesson = Lesson(observations, actions, weights, self.warm_up.states(drawn.places[chosen]))
+            if self.successes is not None and len(self.successes):
+                own = self.successes.sample(size, curriculum.success, rng)
+                lesson = Lesson(*(torch.cat([part, more.to(device)]) for part, more in zip(lesson, own, strict=True)))
+            yield lesson

@@ -198,7 +198,7 @@ def _update(observation: str, bench: Bench) -> Rate:
 
 
 def _some_observations(trainer: Trainer, count: int) -> torch.Tensor:
-    pairs = trainer.pairs.sample(count, trainer.curriculum.spans, trainer.curriculum.success, trainer.rng)
+    pairs = trainer.teachers.pairs.sample(count, trainer.curriculum.spans, trainer.curriculum.success, trainer.rng)
     return pairs.observations
 
 

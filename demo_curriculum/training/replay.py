@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs.workers import without_observations
@@ -99,3 +101,10 @@ def _allocate(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
     except OSError as error:
         raise DemoCurriculumError(f"{path.parent}: no place for a demo's observations: {error.strerror}") from error
     return array
+
+
+def batches_of(demos: Sequence[Demo], size: int) -> Iterator[Tensor]:
+    """The demos' observations, ``size`` at a time."""
+    for demo in demos:
+        for first in range(0, len(demo.observations), size):
+            yield torch.from_numpy(np.array(demo.observations[first : first + size]))

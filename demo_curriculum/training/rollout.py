@@ -20,13 +20,14 @@ class Standing(NamedTuple):
     """What the next decisions in N environments are made from, between two steps.
 
     observations (N, stack, ...); slack i32 (N,); hidden (N, memory), the policy's hidden states; age i32 (N,), agent
-    steps since the episode began.
+    steps since the episode began; began i64 (N, 2), the demo and the demo step where it did.
     """
 
     observations: Tensor
     slack: Tensor
     hidden: Tensor
     age: Tensor
+    began: Tensor
 
     def rows(self, envs: slice) -> Standing:
         """Of some of the environments."""
@@ -47,10 +48,12 @@ class Rollout:
         slack: i32 (T, N), demo steps until the lag ends the episode, which the value may know.
         hidden: (T, N, memory), the policy's hidden states before each step.
         age: i32 (T, N), agent steps since the episode began.
+        began: i64 (T, N, 2), the demo and the demo step where it did.
         values_ext, values_int: (T, N), filled in once the rollout is full: all at once takes less time.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
         rewards: f32 (T, N), as they are learned from.
         terminated, ended: bool (T, N); ended is terminated or truncated.
+        tied: bool (T, N), ended with the goal tied.
         valid: bool (T, N), rows to learn from.
         final_observations: (E, stack, ...), where the E ended episodes stopped, in order of ``ended.nonzero()``.
         final_slack: i32 (E,).
@@ -62,6 +65,7 @@ class Rollout:
     slack: Tensor
     hidden: Tensor
     age: Tensor
+    began: Tensor
     next_frames: Tensor
     actions: Tensor
     log_probs: Tensor
@@ -70,6 +74,7 @@ class Rollout:
     rewards: Tensor
     terminated: Tensor
     ended: Tensor
+    tied: Tensor
     valid: Tensor
     outcomes: list[Outcome] = field(default_factory=list)
     _final: list[NDArray[Any]] = field(default_factory=list)
@@ -90,6 +95,7 @@ class Rollout:
             slack=zeros(dtype=torch.int32),
             hidden=zeros(standing.hidden.shape[1]),
             age=zeros(dtype=torch.int32),
+            began=zeros(2, dtype=torch.int64),
             next_frames=zeros(*observation_shape[1:], dtype=first.dtype),
             actions=zeros(dtype=torch.int64),
             log_probs=zeros(),
@@ -98,6 +104,7 @@ class Rollout:
             rewards=zeros(),
             terminated=zeros(dtype=torch.bool),
             ended=zeros(dtype=torch.bool),
+            tied=zeros(dtype=torch.bool),
             valid=zeros(dtype=torch.bool),
         )
 
@@ -117,11 +124,13 @@ class Rollout:
         ended = terminations | truncations
         self.observations[row, envs], self.slack[row, envs] = standing.observations, standing.slack
         self.hidden[row, envs], self.age[row, envs] = standing.hidden, standing.age
+        self.began[row, envs] = standing.began
         self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
         self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
         self.rewards[row, envs] = torch.from_numpy(rewards)
         self.terminated[row, envs] = torch.from_numpy(terminations)
         self.ended[row, envs] = torch.from_numpy(ended)
+        self.tied[row, envs] = torch.from_numpy(infos["tied"])
         self.valid[row, envs] = torch.from_numpy(infos["valid"])
         self.outcomes.extend(infos["outcomes"])
         self._final.extend(next_observations[ended])

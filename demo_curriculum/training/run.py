@@ -30,7 +30,8 @@ from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.replay import replay_demos
+from demo_curriculum.training.replay import batches_of, replay_demos
+from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.trainer import Trainer
 
 CONFIG = "config.json"
@@ -186,6 +187,11 @@ def build_trainer(
         torch.manual_seed(config.seed)
         policy = build_policy(run, simulator)
         rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
+    successes = None
+    if config.teaches_itself(simulator.observation_shape):
+        frame = next(batches_of(demos, 1))[0]
+        shape = (stack_for(simulator, config), *frame.shape)
+        successes = Successes(share, shape, frame.dtype, config.memory).to(device)
     return Trainer(
         env=env,
         demos=demos,
@@ -203,6 +209,7 @@ def build_trainer(
         entropy=config.entropy,
         bonus_weight=config.bonus_weight,
         imitation=config.imitation_weight,
+        successes=successes,
         reinforcement=config.reinforcement,
         patience=config.patience,
         sequence=config.sequence,
@@ -230,6 +237,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
+        jitter=config.jitter,
     )
 
 

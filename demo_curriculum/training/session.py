@@ -249,6 +249,7 @@ def run_record(run: Run) -> Record:
         "protocol": {
             "sticky": config.sticky,
             "noop_max": config.noop_max,
+            "jitter": config.jitter,
             "frame_skip": config.frame_skip,
             "observation": config.observation,
             "end_on_life_loss": config.end_on_life_loss,

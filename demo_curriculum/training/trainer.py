@@ -18,7 +18,7 @@ from demo_curriculum.moments import ReturnScale
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.dealing import deal
 from demo_curriculum.training.entropy import EntropyControl
-from demo_curriculum.training.imitation import DemoPairs
+from demo_curriculum.training.imitation import DemoPairs, Teachers
 from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
@@ -26,10 +26,12 @@ from demo_curriculum.training.policy import Decision, Policy
 from demo_curriculum.training.ppo import imitation_loss, normalise, ppo_losses
 from demo_curriculum.training.precision import fast_products
 from demo_curriculum.training.ranks import Ranks
+from demo_curriculum.training.replay import batches_of
 from demo_curriculum.training.returns import gae
 from demo_curriculum.training.rollout import Rollout, Standing
 from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.stall import Left, Remedy, StallWatch, progress_of
+from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.warmup import WarmUp
 
 VALUE_WEIGHT = 0.5
@@ -67,6 +69,7 @@ class Trainer:
         env: N demo-started environments whose starts ``curriculum`` draws.
         demos: with observations of the kind that the policy sees.
         rnd: None trains without a bonus.
+        successes: None imitates the demos alone.
         reinforcement: without it only the imitation loss is learnt.
         patience: updates without progress before the first remedy, and before each one after it.
         sequence: steps that a policy with a memory learns through at once.
@@ -85,6 +88,7 @@ class Trainer:
         curriculum: Curriculum,
         policy: Policy,
         rnd: RandomNetworkDistillation | None,
+        successes: Successes | None,
         steps: int,
         epochs: int,
         minibatches: int,
@@ -104,15 +108,15 @@ class Trainer:
         seed: int,
         ranks: Ranks,
     ) -> None:
-        self.ranks = ranks
-        self.env, self.curriculum, self.policy, self.rnd = env, curriculum, policy, rnd
-        self.device = policy.device
+        self.ranks, self.device = ranks, policy.device
+        self.env, self.curriculum, self.policy, self.rnd, self.successes = env, curriculum, policy, rnd, successes
         self.steps, self.epochs, self.minibatches = steps, epochs, minibatches
         self.gamma, self.gamma_int, self.lam, self.clip = gamma, gamma_int, lam, clip
         self.bonus_weight, self.imitation, self.reinforcement = bonus_weight, imitation, reinforcement
         stack = env.single_observation_space.shape[0]  # type: ignore[index]
-        self.pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
         self.warm_up = WarmUp(policy, demos, stack=stack, frame_skip=env.frame_skip)
+        pairs = DemoPairs(demos, stack=stack, frame_skip=env.frame_skip)
+        self.teachers = Teachers(pairs, self.warm_up, successes)
         self.sequences = Sequences(env.num_envs, steps, length=sequence if policy.memory else 0, burn_in=burn_in)
         self.softened_steps = softened_steps
         self.entropy = EntropyControl(entropy)
@@ -120,9 +124,8 @@ class Trainer:
         self.stall = StallWatch(patience)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5)
         self._seed_generators(seed)
-        self.update = 0
-        self.agent_steps = 0
-        for batch in self._seen_in(demos):
+        self.update, self.agent_steps = 0, 0
+        for batch in batches_of(demos, BONUS_BATCH):
             policy.observe(batch.to(self.device))
             if rnd is not None:
                 rnd.moments.update(batch.to(self.device))
@@ -139,14 +142,8 @@ class Trainer:
             self._place(infos["slack"]),
             self.warm_up.states(infos["starts"]),
             torch.zeros(env.num_envs, dtype=torch.int32, device=self.device),
+            self._place(infos["starts"]),
         )
-
-    @staticmethod
-    def _seen_in(demos: Sequence[Demo]) -> Iterator[Tensor]:
-        """The demos' observations, so many at a time as memory has room for in f64."""
-        for demo in demos:
-            for first in range(0, len(demo.observations), BONUS_BATCH):
-                yield torch.from_numpy(np.array(demo.observations[first : first + BONUS_BATCH]))
 
     def _place(self, array: NDArray[Any]) -> Tensor:
         return place(array, self.device)
@@ -208,12 +205,14 @@ class Trainer:
                 if ended.any():
                     hidden[ended] = self.warm_up.states(result[4]["starts"][ended.numpy()])
                     age[ended] = 0
-                observations, slack = self._place(result[0]), self._place(result[4]["slack"])
-                standing[group] = Standing(observations, slack, hidden, age)
+                observations, slack, began = map(self._place, (result[0], result[4]["slack"], result[4]["starts"]))
+                standing[group] = Standing(observations, slack, hidden, age, began)
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
         self._standing = Standing.join(standing)
         self._value(rollout)
+        if self.successes is not None:
+            self.successes.take(rollout, self.curriculum.success)
         return rollout
 
     def _temperature(self, age: Tensor) -> Tensor:
@@ -313,17 +312,16 @@ class Trainer:
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
             size = -(-IMITATION_BATCH // self.ranks.size) if self.imitation else 0
-            drawn = self.pairs.minibatches(self.minibatches, size, self.curriculum, self.rng)
+            lessons = self.teachers.lessons(self.minibatches, size, self.curriculum, self.rng, self.device)
             for rows, begins, learned in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
                 batch = {name: values[rows] for name, values in flat.items()}
                 observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]
-                pairs = next(drawn, None)
-                if pairs is not None:
-                    pairs = pairs.to(self.device)
-                    observations = torch.cat([observations, pairs.observations])
-                    slack = torch.cat([slack, slack.new_zeros(size)])
-                    hidden = torch.cat([hidden, self.warm_up.states(pairs.places)])
-                    begins = torch.cat([begins, begins.new_ones(size)])
+                lesson = next(lessons, None)
+                if lesson is not None:
+                    observations = torch.cat([observations, lesson.observations])
+                    slack = torch.cat([slack, slack.new_zeros(len(lesson.actions))])
+                    hidden = torch.cat([hidden, lesson.hidden])
+                    begins = torch.cat([begins, begins.new_ones(len(lesson.actions))])
                 prediction, imitating = self.policy(observations, slack, hidden, begins).split(len(rows))
                 softened = prediction.logits / self._temperature(batch["age"])[:, None]
                 losses = ppo_losses(
@@ -341,8 +339,8 @@ class Trainer:
                 )
                 loss = loss * float(self.reinforcement)
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
-                if pairs is not None:
-                    imitated = imitation_loss(imitating, pairs.actions, pairs.weights)
+                if lesson is not None:
+                    imitated = imitation_loss(imitating, lesson.actions, lesson.weights)
                     loss = loss + imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
@@ -409,6 +407,8 @@ class Trainer:
             "generator": self.generator.get_state(),
             "rng": self.rng.bit_generator.state,
         }
+        if self.successes is not None:
+            own["successes"] = self.successes.state_dict()
         if self.rnd is not None:
             own |= {"return_scale": self.return_scale.state_dict(), "memory": self.memory.state_dict()}
         return own
@@ -443,6 +443,8 @@ class Trainer:
         self._standing = Standing(**{name: part.to(self.device) for name, part in own["standing"].items()})
         earlier = own["earlier"]
         self.sequences.earlier = earlier and {name: part.to(self.device) for name, part in earlier.items()}
+        if self.successes is not None:
+            self.successes.load_state_dict(own["successes"])
         if self.rnd is not None:
             self.return_scale.load_state_dict(own["return_scale"])
             self.memory.load_state_dict(own["memory"])

@@ -56,6 +56,7 @@ VARIANTS: dict[str, Variant] = {
     "reverse-walk": Variant("PPO from random walks away from the goal", {**_CONTROL, "rule": "reverse-walk"}),
     "ours": Variant("the adaptive rule, imitation, RND, segments", {"rule": "adaptive"}),
     "ours-imitation": Variant("without imitation", {"rule": "adaptive", "imitation": 0.0}),
+    "ours-successes": Variant("without own successes", {"rule": "adaptive", "successes": False}),
     "ours-rnd": Variant("without RND", {"rule": "adaptive", "rnd": False}),
     "ours-mixture": Variant("without starts behind the frontier's window", {"rule": "adaptive", "mixture": False}),
     "ours-splitting": Variant("without segments", {"rule": "adaptive", "split": 0}),

@@ -108,6 +108,29 @@ def test_a_segment_at_its_beginning_is_imitated_until_it_is_tied_often() -> None
     assert not rule.climbs and rule.left == 2
 
 
+def test_a_frontier_that_stands_still_is_imitated_less_and_less() -> None:
+    rule = curriculum()
+    for trials, imitation in ((128, 1.0), (128, 0.5), (256, 0.25), (1000, 0.1)):
+        record(rule, 930, 1000, ties=trials // 10, trials=trials)
+        assert not rule.advance(), "too few ties to advance, too many to retreat"
+        assert rule.spans[2] == Span(0, 919, 1000, pytest.approx(imitation))
+    assert [span.imitation for span in rule.spans[:2]] == [1.0, 1.0]
+    record(rule, 930, 1000, ties=32, trials=64)
+    rule.advance()
+    assert rule.spans[2] == Span(0, 859, 1000)
+    # On the way back to where it was before, nothing is new.
+    record(rule, 860, 1000, ties=0, trials=200)
+    assert [move.after for move in rule.advance()] == [883]
+    record(rule, 930, 1000, ties=56, trials=56)
+    state = json.loads(json.dumps(rule.state_dict()))
+    rule.advance()
+    assert rule.spans[2] == Span(0, 871, 1000, 0.5)
+    other = curriculum()
+    other.load_state_dict(state)
+    other.advance()
+    assert other.spans == rule.spans
+
+
 def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:
     rule = curriculum()
     climb(rule, 451)
@@ -206,6 +229,8 @@ def test_segments_are_saved_and_damaged_ones_refused() -> None:
         lambda entry: entry.update(segments=entry["segments"][:-1]),
         lambda entry: entry["segments"][1].update(goal=150),
         lambda entry: entry["segments"][1].update(frontier=450),
+        lambda entry: entry["segments"][1].update(lowest=451),
+        lambda entry: entry["segments"][1].update(waited=-1),
         lambda entry: entry.update(segments=[]),
     ):
         broken = json.loads(json.dumps(state))

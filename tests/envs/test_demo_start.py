@@ -425,3 +425,42 @@ def test_what_would_end_the_game_is_left_out_of_a_walk():
     assert observation[-1].argmax() == 4 and not chain.game_over
     *_, info = env.step(keys[4])
     assert info["demo_start"].tied and info["demo_start"].score == 1
+
+
+def test_jitter_lets_the_world_move_on_before_the_agent_acts():
+    from demo_curriculum.simulators.mountain_car import SparseMountainCar
+
+    car = SparseMountainCar("SparseMountainCar-v0")
+    demo = play_demo(car, [2] * 30, origin="script")
+    env = DemoStart(SimulatorEnv(car, frame_skip=4), [demo], lambda rng: Start(0, 10, 30), lag=5, jitter=14)
+    by_hand = SparseMountainCar("SparseMountainCar-v0")
+    by_hand.play([2] * 10)
+    expected = [tuple(by_hand.observe())]
+    for _ in range(3):
+        by_hand.play([0] * 4)
+        expected.append(tuple(by_hand.observe()))
+    counts = dict.fromkeys(expected, 0)
+    env.reset(seed=0)
+    for _ in range(200):
+        observation, info = env.reset()
+        counts[tuple(observation[-1])] += 1
+        assert info["demo_start"] == Start(0, 10, 30) and env._clock == 10
+    # 0, 4, 8 or 12 no-ops, 50 times each in the mean.
+    assert len(counts) == 4 and min(counts.values()) > 30
+
+
+def test_no_ops_that_lose_a_life_are_left_out_of_the_jitter():
+    simulator = make_simulator(GAME)
+    lives = simulator.lives
+    left = script(("LEFT", 1))[0]
+    demo = play_demo(simulator, [left] * 200, origin="script")
+    simulator.reset()
+    walked = 0
+    while simulator.lives == lives:
+        simulator.play([left])
+        walked += 1
+    # A few frames before the fall ends in a life less, which no-ops do not prevent.
+    env = DemoStart(SimulatorEnv(simulator), [demo], lambda rng: Start(0, walked - 6, 200), jitter=40)
+    env.reset(seed=0)
+    begun = {(env.reset()[1]["lives"], simulator.save()) for _ in range(60)}
+    assert {lives for lives, _ in begun} == {lives} and 1 < len({state for _, state in begun}) < 11

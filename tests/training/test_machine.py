@@ -102,7 +102,9 @@ def test_everything_that_is_learned_stays_on_the_device(
     gradients = [parameter.grad for parameter in (*policy.parameters(), *rnd.predictor.parameters())]
     assert all(gradient is not None and gradient.device.type == "meta" for gradient in gradients)
     with torch.device("meta"):
-        standing = Standing(observations, slack, policy.at_reset(6), torch.zeros(6, dtype=torch.int32))
+        standing = Standing(
+            observations, slack, policy.at_reset(6), slack.int(), torch.zeros((6, 2), dtype=torch.int64)
+        )
     rollout = Rollout.empty(3, standing)
     assert {part.device.type for part in vars(rollout).values() if isinstance(part, torch.Tensor)} == {"meta"}
 

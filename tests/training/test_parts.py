@@ -11,10 +11,12 @@ from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.entropy import EntropyControl
-from demo_curriculum.training.imitation import DemoPairs, agent_actions
+from demo_curriculum.training.imitation import DemoPairs, Teachers, agent_actions
 from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.memory import ObservationMemory
+from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.stall import Left
+from demo_curriculum.training.warmup import WarmUp
 
 
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
@@ -75,7 +77,9 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
 def test_minibatches_of_pairs_are_mixed() -> None:
     simulator = make_simulator("LockedChain-40")
     demo = play_demo(simulator, simulator.keys.tolist(), origin="script")  # type: ignore[attr-defined]
-    pairs = DemoPairs([demo], stack=1, frame_skip=1)
+    policy = Policy((1, 41), 4)
+    pairs, warm_up = DemoPairs([demo], stack=1, frame_skip=1), WarmUp(policy, [demo], stack=1, frame_skip=1)
+    teachers = Teachers(pairs, warm_up, None)
 
     class Halves(AdaptiveCurriculum):
         spans = [Span(0, 0, 10), Span(0, 30, 40)]  # type: ignore[assignment]  # noqa: RUF012
@@ -84,14 +88,14 @@ def test_minibatches_of_pairs_are_mixed() -> None:
             return steps / 100
 
     curriculum = Halves([Timeline(40)])
-    drawn = list(pairs.minibatches(8, 50, curriculum, np.random.default_rng(0)))
+    drawn = list(teachers.lessons(8, 50, curriculum, np.random.default_rng(0), policy.device))
     assert len(drawn) == 8
-    for observations, actions, weights, places in drawn:
+    for observations, actions, weights, hidden in drawn:
         steps = observations[:, 0].argmax(dim=1)
         assert 10 < (steps < 10).sum() < 40, "of both spans"
-        assert torch.allclose(weights, 1 - steps / 100) and places[:, 1].tolist() == steps.tolist()
+        assert torch.allclose(weights, 1 - steps / 100) and hidden.shape == (50, 0)
         assert actions.tolist() == demo.actions[steps.numpy()].tolist()
-    assert not list(pairs.minibatches(8, 0, curriculum, np.random.default_rng(0)))
+    assert not list(teachers.lessons(8, 0, curriculum, np.random.default_rng(0), policy.device))
 
 
 def test_memory_forgets_the_oldest_first() -> None:
