@@ -43,6 +43,7 @@ def protocol(run: Mapping[str, Any]) -> str:
         f"frame skip {played['frame_skip']}" if "frame_skip" in played else "",
         f"sticky actions {played['sticky']:g}" if "sticky" in played else "",
         f"up to {played['noop_max']} no-ops" if played.get("noop_max") else "",
+        f"start jitter {played['jitter']}" if played.get("jitter") else "",
         f"{run['rule']} rule",
         f"seed {run['seed']}",
     ]
