@@ -20,7 +20,7 @@ from demo_curriculum.curriculum.rule import (
     check_timelines,
     draw,
 )
-from demo_curriculum.curriculum.segment import SURE_TRIALS, Segment, cut
+from demo_curriculum.curriculum.segment import SAVED, SURE_TRIALS, Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
 from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
 from demo_curriculum.demo import Outcome, Start
@@ -68,9 +68,7 @@ class _Climb:
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
         climb = cls(timeline, window, 0)
         begin, segments = 0, []
-        for entry in state.objects(
-            "segments", {"goal", "frontier", "stride", "span", "window", "lowest", "waited", "handed"}
-        ):
+        for entry in state.objects("segments", SAVED):
             segments.append(Segment.load(timeline, entry, begin, span=window))
             begin = segments[-1].goal
         if begin != timeline.length:

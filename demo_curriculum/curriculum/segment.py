@@ -24,9 +24,11 @@ MIN_RETREAT, MAX_RETREAT = 24, 120
 MAX_SPAN = 256
 LEAST_NEED = 0.1
 LEAST_IMITATION, ENOUGH_TIES = 0.1, 0.5
-PATIENT_TRIALS = 128
-"""So many trials at a frontier is the demo imitated in full; then by how much fewer these are."""
-MOST_TRIALS = 10**15
+PATIENT_TRIALS, PATIENT_UPDATES = 128, 8
+"""So long at a frontier is the demo imitated in full, then by how much less this is: both, since short episodes give
+hundreds of trials before anything is learnt from them, and many segments few trials an update."""
+
+SAVED = {"goal", "frontier", "stride", "span", "window", "lowest", "waited_trials", "waited_updates", "handed"}
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -52,7 +54,7 @@ class Segment:
         span: starts in the frontier's window, in demo steps.
         window: the trials from the frontier's window since the frontier last moved.
         lowest: the earliest frontier so far.
-        waited: the trials from the frontier's window since it was there first.
+        waited_trials, waited_updates: the trials from the frontier's window, and the updates, since it was there first.
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
     """
 
@@ -64,7 +66,7 @@ class Segment:
         self.frontier = self.latest
         self.stride = MAX_STRIDE
         self.window = RecentTrials(WINDOW_MEMORY)
-        self.lowest, self.waited = self.frontier, 0
+        self.lowest, self.waited_trials, self.waited_updates = self.frontier, 0, 0
         self.handed = RecentTrials(RESET_MEMORY)
 
     @classmethod
@@ -75,7 +77,8 @@ class Segment:
         segment.span = state.integer("span", span, max(span, MAX_SPAN))
         segment.window = state.trials("window", WINDOW_MEMORY)
         segment.lowest = state.integer("lowest", begin, segment.frontier)
-        segment.waited = state.integer("waited", 0, MOST_TRIALS)
+        segment.waited_trials = state.integer("waited_trials", 0)
+        segment.waited_updates = state.integer("waited_updates", 0)
         segment.handed = state.trials("handed", RESET_MEMORY)
         return segment
 
@@ -87,7 +90,8 @@ class Segment:
             "span": self.span,
             "window": save_trials(self.window),
             "lowest": self.lowest,
-            "waited": self.waited,
+            "waited_trials": self.waited_trials,
+            "waited_updates": self.waited_updates,
             "handed": save_trials(self.handed),
         }
 
@@ -119,18 +123,21 @@ class Segment:
         actions. Less too where the frontier stands still: there it does as the demonstrator did, which is not enough,
         and imitation is all that keeps it from anything else.
         """
-        enough = PATIENT_TRIALS / max(self.waited, PATIENT_TRIALS) if self.left else 1.0 - self.tie_rate / ENOUGH_TIES
-        return max(enough, LEAST_IMITATION)
+        if not self.left:
+            return max(1.0 - self.tie_rate / ENOUGH_TIES, LEAST_IMITATION)
+        waited = min(self.waited_trials / PATIENT_TRIALS, self.waited_updates / PATIENT_UPDATES)
+        return max(1.0 / max(waited, 1.0), LEAST_IMITATION)
 
     def record(self, tied: bool) -> None:
         """Takes note of a trial from the frontier's window."""
         self.window.add(tied)
-        self.waited += 1
+        self.waited_trials += 1
 
     def move(
         self, threshold: float, min_trials: int, patience: int, success: NDArray[np.float64]
     ) -> Literal["advance", "retreat"] | None:
-        """Moves the frontier where that is due; ``success`` is of each bucket of the demo's starts."""
+        """Moves the frontier where that is due, once an update; ``success`` is of each bucket of the demo's starts."""
+        self.waited_updates += 1
         rate, trials, before = self.window.tie_rate, self.window.total, self.frontier
         if rate is None or not (trials >= min_trials or self.window.surely_reach(threshold, trials=SURE_TRIALS)):
             return None
@@ -140,7 +147,7 @@ class Segment:
             self.frontier = max(self.begin, before - min(stride, self.stride))
             self.stride = min(2 * self.stride, MAX_STRIDE)
             if self.frontier < self.lowest:
-                self.lowest, self.waited = self.frontier, 0
+                self.lowest, self.waited_trials, self.waited_updates = self.frontier, 0, 0
             reason = "advance"
         elif rate <= COLLAPSE * threshold and trials >= patience and before < self.latest:
             self.frontier = min(before + self._retreat(threshold, success), self.latest)
