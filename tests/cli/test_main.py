@@ -134,8 +134,10 @@ def test_output_survives_an_encoding_without_the_characters(tmp_path):
 
 def test_a_real_interrupt_is_exit_code_130():
     code = (
-        "import sys, time, types\n"
+        "import signal, sys, time, types\n"
         "from demo_curriculum.cli.main import main\n"
+        # Tests that run in the background of a script inherit that it is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait():\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(30)\n"
