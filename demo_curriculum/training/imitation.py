@@ -108,4 +108,6 @@ class Teachers:
             if self.successes is not None and len(self.successes):
                 own = self.successes.sample(size, curriculum.success, rng)
                 lesson = Lesson(*(torch.cat([part, more.to(device)]) for part, more in zip(lesson, own, strict=True)))
+                # The loss is a mean over all: the demos count as much as without successes, and these beside them.
+                lesson = lesson._replace(weights=2 * lesson.weights)
             yield lesson

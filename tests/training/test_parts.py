@@ -16,6 +16,7 @@ from demo_curriculum.training.learning_rate import LearningRateControl
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.stall import Left
+from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.warmup import WarmUp
 
 
@@ -95,6 +96,13 @@ def test_minibatches_of_pairs_are_mixed() -> None:
         assert 10 < (steps < 10).sum() < 40, "of both spans"
         assert torch.allclose(weights, 1 - steps / 100) and hidden.shape == (50, 0)
         assert actions.tolist() == demo.actions[steps.numpy()].tolist()
+    # Own successes come beside them and take no weight from them in the mean over all rows.
+    own = Successes(1, (1, 41), torch.uint8, memory=0)
+    own.added += 1
+    joined = list(Teachers(pairs, warm_up, own).lessons(8, 50, curriculum, np.random.default_rng(0), policy.device))
+    for alone, together in zip(drawn, joined, strict=True):
+        assert len(together.actions) == 100 and together.weights[50:].tolist() == [2.0] * 50
+        assert together.weights[:50].sum() / 100 == pytest.approx(float(alone.weights.mean()))
     assert not list(teachers.lessons(8, 0, curriculum, np.random.default_rng(0), policy.device))
 
 
