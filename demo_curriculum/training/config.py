@@ -113,6 +113,7 @@ class TrainConfig:
         checks = {
             f"{', '.join(counts)} must be at least 1": min(getattr(self, name) for name in counts) >= 1,
             f"{', '.join(others)} must not be negative": min(getattr(self, name) for name in others) >= 0,
+            "jitter must be 0 or at least frame_skip": not 0 < self.jitter < self.frame_skip,
             "sticky must be in [0, 1)": 0 <= self.sticky < 1,
             "gamma, gamma_int and lam must be in [0, 1]": all(
                 0 <= value <= 1 for value in (self.gamma, self.gamma_int, self.lam)

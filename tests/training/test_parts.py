@@ -126,6 +126,8 @@ def test_configs_survive_json_and_refuse_nonsense() -> None:
         TrainConfig.from_json({**config.to_json(), "lr": "fast"})
     with pytest.raises(DemoCurriculumError, match="warp"):
         TrainConfig.from_json({**config.to_json(), "warp": 1})
+    with pytest.raises(UsageError, match="jitter must be 0 or at least frame_skip"):
+        TrainConfig(jitter=3)
     with pytest.raises(UsageError, match="sticky"):
         TrainConfig(sticky=1.0)
     with pytest.raises(UsageError, match="divisible"):
