@@ -77,8 +77,8 @@ class Start(NamedTuple):
         demo: index of the demo among those trained on.
         step: demo step at which the episode begins; ``-demo.offset`` (0 for most) is the game's own reset.
         goal: demo step up to which the episode is judged.
-        walk: actions of agent steps that are played from ``step`` before the episode begins; none but for starts that
-            are not on the demo itself.
+        walk: actions of agent steps that are played from ``step`` before the episode begins, for starts that are not
+            on the demo itself: no-ops, while which the world moves on, or a way from the goal.
     """
 
     demo: int
@@ -98,6 +98,8 @@ class Outcome:
         tied: whether ``score`` reached the demo's return from the start to the goal.
         ending: why it ended.
         leg: how many legs of the same episode came before.
+        lost: lives that were lost before, where the agent began again without a new game; ``start`` says where the demo
+            first had as much, not where the agent was.
         path: the actions of an episode from the game's own reset, one a demo step as they were executed; only where it
             is its environment's best so far.
     """
@@ -108,6 +110,7 @@ class Outcome:
     tied: bool
     ending: Ending
     leg: int = 0
+    lost: int = 0
     path: tuple[int, ...] | None = None
 
 

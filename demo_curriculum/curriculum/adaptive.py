@@ -131,6 +131,15 @@ class AdaptiveCurriculum:
     last advance went too far: the frontier moves 24 to 120 steps later, towards the nearest bucket that is not known to
     fail. The next advance takes back at most half of that, and each advance doubles the limit again.
 
+    *Jitter.* As often as a start is tied, its episode begins after up to ``jitter`` no-ops: the agent is where the
+    demonstrator was, and all that moves has moved on. So what is mastered is learnt again at other times, as by
+    automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
+    The game's own reset is one of the starts.
+
+    *Lives.* As often as the agent ties from where the demo first had as much as the agent that has lost a life, the
+    next episode begins where it woke up: with one life less, at another place and time. No frontier and no tie rate
+    takes note of it.
+
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and each segment is
     climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
     ties a segment goes on into the next one once that is at its beginning too: always from the reset, else as often as
@@ -153,6 +162,8 @@ class AdaptiveCurriculum:
         patience: trials in the window before a retreat.
         split: least demo steps of a segment; 0 climbs each demo in one piece.
         mixture: draw starts behind the frontier's window too; for measuring what they are worth.
+        jitter: no-ops at most, in agent steps.
+        later_lives: let episodes begin after lost lives.
 
     Raises:
         UsageError: an argument is out of range.
@@ -170,18 +181,21 @@ class AdaptiveCurriculum:
         patience: int = 64,
         split: int = 0,
         mixture: bool = True,
+        jitter: int = 0,
+        later_lives: bool = True,
     ) -> None:
         self._timelines = check_timelines(timelines)
-        if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience or split < 0:
+        if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience or min(split, jitter) < 0:
             raise UsageError(
                 f"adaptive curriculum: threshold {threshold} must be within (0, 1], window {window} at least 1, "
-                f"min_trials {min_trials} from 1 to patience {patience}, and split {split} not negative"
+                f"min_trials {min_trials} from 1 to patience {patience}, split {split} and jitter {jitter} not negative"
             )
         self._threshold = threshold
         self._window = window
         self._min_trials = min_trials
         self._patience = patience
         self._mixture = mixture
+        self._jitter, self._later_lives = jitter, later_lives
         self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
 
     @property
@@ -219,12 +233,22 @@ class AdaptiveCurriculum:
         if segments[0].left == 0:
             share = RESET_SHARE_AT_BEGINNING if len(segments) == 1 else RESET_SHARE_OF_MANY
         if rng.random() < share:
-            return Start(demo, climb.timeline.reset_step, segments[0].goal)
+            return Start(demo, climb.timeline.reset_step, segments[0].goal, self._wait(rng, segments[0].tie_rate))
         segment = segments[draw(rng, np.array([segment.need for segment in segments]))]
         # Episodes that went on to this very start have left places there to begin from.
         if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
             return Start(demo, segment.begin, segment.goal)
-        return Start(demo, self._sample_step(rng, climb, segment), segment.goal)
+        step = self._sample_step(rng, climb, segment)
+        return Start(demo, step, segment.goal, self._wait(rng, self._success(demo, step)))
+
+    def _wait(self, rng: np.random.Generator, success: float) -> tuple[int, ...]:
+        """The no-ops before an episode from a start that is tied that often."""
+        if not self._jitter or rng.random() >= success:
+            return ()
+        return (0,) * int(rng.integers(1, self._jitter + 1))
+
+    def _success(self, demo: int, step: int) -> float:
+        return float(self.success(demo, np.array([step]))[0])
 
     def _weight(self, climb: _Climb) -> float:
         """How often a demo is drawn: so that all take as many agent steps, but for those that are done."""
@@ -249,12 +273,25 @@ class AdaptiveCurriculum:
             return None
         return Start(reached.demo, following.begin, following.goal)
 
+    def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
+        climb = self._climbs[start.demo]
+        index = climb.segment_to(start.goal)
+        if not self._later_lives or index is None or not climb.segments[index].frontier <= step < start.goal:
+            return None
+        return Start(start.demo, step, start.goal) if rng.random() < self._success(start.demo, step) else None
+
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]
         step, goal = outcome.start.step, outcome.start.goal
         climb.pace += (outcome.length - climb.pace) / PACE_MEMORY
+        if outcome.lost:
+            return
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
+        if outcome.start.walk:
+            if not at_reset:
+                climb.estimates.record(step, outcome.tied)
+            return
         if at_reset and goal == climb.timeline.length:
             climb.reset.add(outcome.tied)
             if len(climb.segments) > 1:

@@ -153,6 +153,9 @@ class OpenAICurriculum:
     def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
         return None
 
+    def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
+        return None
+
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]

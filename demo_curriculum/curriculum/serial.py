@@ -129,6 +129,9 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
     def onward(self, origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
         return None
 
+    def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
+        return None
+
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]

@@ -19,6 +19,7 @@ from demo_curriculum.simulators.playback import check_same_game
 
 Sample = Callable[[np.random.Generator], Start]
 Onward = Callable[[Start, Start, np.random.Generator], Start | None]
+Again = Callable[[Start, int, np.random.Generator], Start | None]
 
 
 MOST_SLACK = 1000
@@ -60,6 +61,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     count from there. A start at which episodes went on begins as one of them arrived, no longer as the demo did; such
     an episode begins with its second leg.
 
+    After a lost life, as far as the game is not over, ``again`` may let the next episode begin right there instead of
+    at a drawn start: with the score so far, and as late as if the demo had just got as much.
+
     An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
     is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
 
@@ -76,13 +80,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demos: what ``Start.demo`` points into.
         sample: draws a start from the environment's generator, usually ``curriculum.sample``.
         onward: what an episode goes on with after a tie, usually ``curriculum.onward``; nothing by default.
+        again: what follows a lost life, usually ``curriculum.again``; a drawn start by default.
         lag: demo steps that the agent may be behind the demo; 50 in the paper.
         tail: 7 in the paper (157 demo steps in the mean).
         beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
         rewards: what the game's rewards are turned into; None leaves them as they are.
-        jitter: an episode from a start inside the demo begins after up to so many no-ops, in whole agent steps and
-            uniform: the agent is where the demonstrator was, and everything else has moved on.
 
     Example:
         >>> from demo_curriculum.simulators import make_simulator
@@ -110,13 +113,13 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         sample: Sample,
         *,
         onward: Onward | None = None,
+        again: Again | None = None,
         lag: int = 200,
         tail: float = 7.0,
         beyond: int = 0,
         end_on_life_loss: bool = True,
         forgive: bool = True,
         rewards: Rewards | None = None,
-        jitter: int = 0,
     ) -> None:
         super().__init__(env)
         for demo in demos:
@@ -124,32 +127,35 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.demos = list(demos)
         self.sample = sample
         self.onward = onward
+        self.again = again
         self.lag = lag
         self.tail = tail
         self.beyond = beyond
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
         self.rewards = rewards
-        self.jitter = jitter
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
         self._arrivals = Arrivals()
         # Score and demo steps of the best episode from the reset.
         self._record = (0.0, 0)
+        # Where the next episode begins where this one lost a life.
+        self._following: Start | None = None
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
-    def _begin_episode(self, start: Start) -> None:
-        self._origin = start
+    def _begin_episode(self, start: Start, *, before: float | None = None, lost: int = 0) -> None:
+        self._origin, self._lost = start, lost
         self._earlier_score, self._earlier_length, self._leg = 0.0, 0, 0
-        self._begin_leg(start)
+        self._begin_leg(start, before)
 
-    def _begin_leg(self, start: Start) -> None:
+    def _begin_leg(self, start: Start, before: float | None = None) -> None:
+        """``before``: the agent's score so far, counted as the demo's; the demo's own by default."""
         self._start = start
         returns = self._returns[start.demo]
-        self._before = float(returns[max(start.step, 0)])
+        self._before = float(returns[max(start.step, 0)]) if before is None else before
         self._target = float(returns[start.goal]) - self._before
-        self._peak = float(self._best[start.demo][max(start.step, 0)])
+        self._peak = max(float(self._best[start.demo][max(start.step, 0)]), self._before)
         # A walk away takes as long back.
         self._clock = start.step - len(start.walk) * self.env.frame_skip
         self._score = 0.0
@@ -188,6 +194,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         if seed is not None:
             self.env.reset(seed=seed)
+            self._following = None
+        if self._following is not None:
+            return self._go_on_from(self._following)
         start = self.sample(self.env.np_random)
         demo = self.demos[start.demo]
         arrival = self._arrivals.draw(start, self.env.np_random)
@@ -195,17 +204,21 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             observation = self.env.begin_as(arrival)
         elif start.step <= demo.reset_step:
             observation, _ = self.env.reset()
+            if start.walk:
+                observation = self.env.wait(start.walk)
         else:
-            observation = self.env.begin(demo, start.step, start.demo, (*start.walk, *self._noops()))
+            observation = self.env.begin(demo, start.step, start.demo, start.walk)
         self._begin_episode(start)
         if arrival is not None:
             self._leg = 1
         return observation, {"demo_start": start, "lives": self._lives}
 
-    def _noops(self) -> list[int]:
-        if not self.jitter:
-            return []
-        return [0] * int(self.env.np_random.integers(self.jitter // self.env.frame_skip + 1))
+    def _go_on_from(self, start: Start) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begins an episode where the last one lost a life."""
+        self._following = None
+        self.env.path = None
+        self._begin_episode(start, before=self._before + self._score, lost=self._lost + 1)
+        return self.env.latest, {"demo_start": start, "lives": self._lives}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         observation, reward, over, _, info = self.env.step(action)
@@ -231,6 +244,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
                 self._arrivals.add(following, self.env.arrive())
         self._lives = info["lives"]
         if ending is not None:
+            self._following = self._after_life() if ending == "life" else None
             outcome = self._outcome(ending)
             whole = self._whole(outcome)
             if whole is None:
@@ -240,6 +254,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         if outcomes:
             info["outcomes"] = outcomes
         return observation, learned, ending in ("terminated", "life", "lag"), ending == "tie", info
+
+    def _after_life(self) -> Start | None:
+        if self.again is None or self._tail_left is not None:
+            return None
+        step = int(np.searchsorted(self._best[self._start.demo], self._before + self._score))
+        return self.again(self._start, step, self.env.np_random)
 
     def _learned(self, reward: float) -> float:
         """What ``reward``, not yet in the score, is turned into."""
@@ -255,7 +275,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             self._clock = min(self._clock, int(np.searchsorted(self._best[self._start.demo], score)))
 
     def _outcome(self, ending: Ending) -> Outcome:
-        return Outcome(self._start, self._score, self._length, self._tail_left is not None, ending, self._leg)
+        return Outcome(
+            self._start, self._score, self._length, self._tail_left is not None, ending, self._leg, self._lost
+        )
 
     def _with_path(self, outcome: Outcome) -> Outcome:
         """With the path, if that of an episode from the reset is a new record."""
@@ -271,9 +293,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _whole(self, last: Outcome) -> Outcome | None:
         """Of an episode from the game's own reset whose legs were not judged up to the demo's end at once."""
         demo = self.demos[self._origin.demo]
-        if self._origin.step != demo.reset_step or self._origin.goal == len(demo):
+        if self._lost or self._origin.step != demo.reset_step or self._origin.goal == len(demo):
             return None
-        start = Start(self._origin.demo, demo.reset_step, len(demo))
+        start = self._origin._replace(goal=len(demo))
         score, length = self._earlier_score + last.score, self._earlier_length + last.length
         return Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)
 
@@ -281,7 +303,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _tied_the_whole(self) -> bool:
         """Once the goal is tied: whether the episode has played all of the demo, from the game's own reset."""
         demo = self.demos[self._start.demo]
-        return self._origin.step == demo.reset_step and self._start.goal == len(demo)
+        return not self._lost and self._origin.step == demo.reset_step and self._start.goal == len(demo)
 
     def _ending(self, over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
@@ -308,6 +330,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "origin": list(self._origin),
             "start": list(self._start),
             "earlier": [self._earlier_score, self._earlier_length, self._leg],
+            "before": self._before,
+            "lost": self._lost,
+            "following": None if self._following is None else list(self._following),
             "clock": self._clock,
             "peak": self._peak,
             "score": self._score,
@@ -320,8 +345,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.load_state_dict(state["env"])
-        self._begin_episode(_loaded(state["origin"]))
-        self._begin_leg(_loaded(state["start"]))
+        self._begin_episode(_loaded(state["origin"]), lost=state["lost"])
+        self._begin_leg(_loaded(state["start"]), state["before"])
+        self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
         self._clock, self._peak = state["clock"], state["peak"]
         self._score, self._length = state["score"], state["length"]

@@ -138,6 +138,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         """
         if not max(0, demo.reset_step + 1) <= step <= len(demo):
             raise ValueError(f"step {step} is not a start inside a demo of {len(demo)} steps")
+        self.path = None
         key = (demo_index, step, *walk)
         begun = self.cache.get(key)
         if begun is None:
@@ -154,9 +155,15 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
             self.simulator.restore(begun.state)
             self._stack[:] = begun.stack
         self._untouched = False
-        self.path = None
         before = [*demo.actions[max(step - 1, 0) : step].tolist(), *walk]
         self._previous_action = before[-1] if before else 0
+        return self._stack.copy()
+
+    def wait(self, walk: Sequence[int]) -> NDArray[Any]:
+        """Plays agent steps of ``walk`` as ``begin`` does, right after a reset; returns the first observation."""
+        self.frames += self._walk(walk)
+        self._previous_action = walk[-1]
+        self._untouched = False
         return self._stack.copy()
 
     def arrive(self) -> Arrival:
@@ -202,6 +209,8 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 self.simulator.restore(before)
             else:
                 self._push(self.simulator.observe())
+                if self.path is not None:
+                    self.path += [action] * self.frame_skip
         return len(walk) * self.frame_skip
 
     @property

@@ -60,7 +60,6 @@ class EnvRecipe:
     end_on_life_loss: bool
     forgive: bool
     rewards: Rewards
-    jitter: int
 
     def __call__(self, curriculum: Curriculum, cache: StartCache) -> DemoStart:
         env = SimulatorEnv(
@@ -76,13 +75,13 @@ class EnvRecipe:
             self.demos,
             curriculum.sample,
             onward=curriculum.onward,
+            again=curriculum.again,
             lag=self.lag,
             tail=self.tail,
             beyond=self.beyond,
             end_on_life_loss=self.end_on_life_loss,
             forgive=self.forgive,
             rewards=self.rewards,
-            jitter=self.jitter,
         )
 
 

@@ -26,7 +26,11 @@ class TrainConfig:
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
         sticky: probability per demo step that the previous action is played again.
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
-        jitter: episodes from inside the demo begin after up to this many no-ops, uniform, in whole agent steps.
+        jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
+            are tied, so that the agent meets what moves at other times than the demonstrator did; 0 for none, as with
+            all rules but "adaptive".
+        later_lives: whether episodes also begin after a lost life, as often as the agent ties from where the demo had
+            as much; as far as the rule is "adaptive" and a lost life ends an episode.
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
         beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
@@ -75,7 +79,8 @@ class TrainConfig:
     stack: int = 0
     sticky: float = 0.25
     noop_max: int = 0
-    jitter: int = 0
+    jitter: int = 128
+    later_lives: bool = True
     lag: int = 200
     tail: float = 4.0
     beyond: int = 400

@@ -169,7 +169,12 @@ def build_trainer(
     if any(demo.observations.shape[1:] != simulator.observation_shape for demo in demos):
         raise ValueError("the demos have other observations than the policy: replay them first")
     rules: dict[str, dict[str, Any]] = {
-        "adaptive": {"split": config.split, "mixture": config.mixture},
+        "adaptive": {
+            "split": config.split,
+            "mixture": config.mixture,
+            "jitter": config.jitter // config.frame_skip,
+            "later_lives": config.later_lives,
+        },
         "openai": {"workers": config.envs},
         "reverse-walk": {"actions": simulator.action_count},
     }
@@ -237,7 +242,6 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
-        jitter=config.jitter,
     )
 
 

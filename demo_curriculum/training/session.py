@@ -249,7 +249,7 @@ def run_record(run: Run) -> Record:
         "protocol": {
             "sticky": config.sticky,
             "noop_max": config.noop_max,
-            "jitter": config.jitter,
+            "jitter": config.jitter if config.rule == "adaptive" else 0,
             "frame_skip": config.frame_skip,
             "observation": config.observation,
             "end_on_life_loss": config.end_on_life_loss,
@@ -294,14 +294,20 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
     from_reset = [
         outcome.score
         for outcome in outcomes
-        if (outcome.start.step, outcome.start.goal)
-        == (-run.demos[outcome.start.demo]["offset"], run.demos[outcome.start.demo]["length"])
+        if outcome.start[1:] == (-run.demos[outcome.start.demo]["offset"], run.demos[outcome.start.demo]["length"], ())
+        and not outcome.lost
     ]
     metrics = dict(report.metrics)
     if outcomes:
         metrics["rollout/ep_len_mean"] = float(np.mean([outcome.length for outcome in outcomes]))
         metrics["rollout/ep_rew_mean"] = float(np.mean([outcome.score for outcome in outcomes]))
-        metrics["rollout/tie_rate"] = float(np.mean([outcome.tied for outcome in outcomes]))
+        for name, some in (
+            ("tie_rate", outcomes),
+            ("tie_rate_jittered", [outcome for outcome in outcomes if outcome.start.walk]),
+            ("tie_rate_later_lives", [outcome for outcome in outcomes if outcome.lost]),
+        ):
+            if some:
+                metrics[f"rollout/{name}"] = float(np.mean([outcome.tied for outcome in some]))
     records.append(
         {
             "kind": "update",

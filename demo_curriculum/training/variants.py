@@ -59,6 +59,8 @@ VARIANTS: dict[str, Variant] = {
     "ours-successes": Variant("without own successes", {"rule": "adaptive", "successes": False}),
     "ours-rnd": Variant("without RND", {"rule": "adaptive", "rnd": False}),
     "ours-mixture": Variant("without starts behind the frontier's window", {"rule": "adaptive", "mixture": False}),
+    "ours-jitter": Variant("without no-ops at starts", {"rule": "adaptive", "jitter": 0}),
+    "ours-lives": Variant("without episodes after a lost life", {"rule": "adaptive", "later_lives": False}),
     "ours-splitting": Variant("without segments", {"rule": "adaptive", "split": 0}),
 }
 

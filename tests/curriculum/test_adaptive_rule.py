@@ -246,3 +246,70 @@ def test_without_the_mixture_all_starts_but_the_reset_are_in_the_window() -> Non
     rng = np.random.default_rng(0)
     steps = {curriculum.sample(rng).step for _ in range(2000)}
     assert steps - {0} == set(range(frontier, frontier + 64))
+
+
+def test_starts_that_are_tied_are_begun_after_no_ops_as_often() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(64)], jitter=4)
+    rng = np.random.default_rng(0)
+    # Untried starts count as tied in a quarter.
+    walks = [curriculum.sample(rng).walk for _ in range(4000)]
+    assert 0.2 < np.mean([len(walk) > 0 for walk in walks]) < 0.3
+    assert set(walks) == {(), (0,), (0,) * 2, (0,) * 3, (0,) * 4}
+    # Frontier 32: of 198 trials in each bucket from there on all tied, (50 + .5) / (50 + 2) of the posterior.
+    for step in (32, 48):
+        record(curriculum, step, ties=198, trials=198)
+    starts = [curriculum.sample(rng) for _ in range(4000)]
+    waiting = np.mean([len(start.walk) > 0 for start in starts if start.step >= 32])
+    assert 0.95 < waiting < 0.99
+    assert all(not AdaptiveCurriculum([Timeline(64)]).sample(rng).walk for _ in range(100))
+
+
+def test_the_reset_is_begun_after_no_ops_as_often_as_its_episodes_tie() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(20)], jitter=2)
+    assert curriculum.frontiers == (0,)
+    rng = np.random.default_rng(0)
+    for ties, expected in ((0, 0.0), (32, 0.5), (32, 1.0)):
+        for trial in range(32):
+            curriculum.record(Outcome(Start(0, 3, 20), 0.0, 1, trial < ties, "tie" if trial < ties else "life"))
+        starts = [curriculum.sample(rng) for _ in range(4000)]
+        # Starts at step 0 too; nearly half of all are the reset.
+        at_reset = [len(start.walk) > 0 for start in starts if start.step == 0]
+        assert len(at_reset) > 1000 and abs(np.mean(at_reset) - expected) < 0.05
+
+
+def test_episodes_after_no_ops_move_no_frontier_but_count_for_their_starts() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000)], jitter=8)
+    for _ in range(100):
+        curriculum.record(Outcome(Start(0, 970, 1000, (0, 0)), 0.0, 1, True, "tie"))
+        curriculum.record(Outcome(Start(0, 0, 1000, (0,)), 0.0, 1, True, "tie"))
+    assert curriculum.advance() == [] and curriculum.report()["demos"][0]["reset_trials"] == 0
+    # 1000 steps are bucket 60 (960..975) among others: its 100 trials fade to 50 (1 - .98**100) = 43.4.
+    assert curriculum.success(0, np.array([970, 0])) == pytest.approx([43.9 / 45.4, 0.25], abs=0.001)
+
+
+def test_a_lost_life_is_gone_on_from_as_often_as_the_demo_is_tied_from_there() -> None:
+    rng = np.random.default_rng(0)
+    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    start = Start(0, 990, 1000)
+    for _ in range(100):
+        curriculum.record(Outcome(Start(0, 980, 1000), 0.0, 1, True, "tie"))
+    known = curriculum.state_dict()
+    # Before the frontier (968), at the goal, and beyond.
+    for step in (967, 1000, 1001):
+        assert not any(curriculum.again(start, step, rng) for _ in range(100))
+    begun = [curriculum.again(start, 980, rng) for _ in range(2000)]
+    assert set(begun) == {None, Start(0, 980, 1000)} and 0.95 < np.mean([found is not None for found in begun]) < 0.98
+    untried = [curriculum.again(start, 970, rng) is not None for _ in range(2000)]
+    assert 0.2 < np.mean(untried) < 0.3
+    # An outcome after a lost life says nothing of the demo's own starts.
+    for tied in (True, False):
+        curriculum.record(Outcome(Start(0, 980, 1000), 0.0, 7, tied, "tie" if tied else "life", lost=1))
+    demos = curriculum.state_dict()["demos"][0], known["demos"][0]
+    assert {name for name in demos[0] if demos[0][name] != demos[1][name]} == {"pace"}
+    without = AdaptiveCurriculum([Timeline(1000)], later_lives=False)
+    assert not any(without.again(start, 980, rng) for _ in range(100))
+
+
+def test_a_lost_life_of_a_segment_that_was_merged_meanwhile_is_not_gone_on_from() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000, rewards=(499, 899))], split=300)
+    assert curriculum.again(Start(0, 490, 444), 100, np.random.default_rng(0)) is None

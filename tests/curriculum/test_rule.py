@@ -213,6 +213,7 @@ def test_impossible_timelines_are_refused(rule: str, lines: list[Timeline]) -> N
         ("adaptive", {"min_trials": 0}),
         ("adaptive", {"min_trials": 300}),
         ("adaptive", {"workers": 16}),
+        ("adaptive", {"jitter": -1}),
         ("rfcl", {"streak": 0}),
         ("rfcl", {"stride": 0}),
         ("rfcl", {"threshold": 0.0}),

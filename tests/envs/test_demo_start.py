@@ -227,7 +227,7 @@ def test_an_episode_goes_on_where_the_curriculum_says() -> None:
         24: [
             Outcome(Start(0, 10, 20), 2.0, 10, True, "terminated", 2),
             # From the game's own reset: the whole as well.
-            Outcome(Start(0, 0, 20), 4.0, 24, True, "terminated", 0, tuple(played)),
+            Outcome(Start(0, 0, 20), 4.0, 24, True, "terminated", path=tuple(played)),
         ],
     }
     assert info["demo_start"] == brought[24][0]
@@ -427,29 +427,20 @@ def test_what_would_end_the_game_is_left_out_of_a_walk():
     assert info["demo_start"].tied and info["demo_start"].score == 1
 
 
-def test_jitter_lets_the_world_move_on_before_the_agent_acts():
-    from demo_curriculum.simulators.mountain_car import SparseMountainCar
-
-    car = SparseMountainCar("SparseMountainCar-v0")
-    demo = play_demo(car, [2] * 30, origin="script")
-    env = DemoStart(SimulatorEnv(car, frame_skip=4), [demo], lambda rng: Start(0, 10, 30), lag=5, jitter=14)
-    by_hand = SparseMountainCar("SparseMountainCar-v0")
-    by_hand.play([2] * 10)
-    expected = [tuple(by_hand.observe())]
-    for _ in range(3):
-        by_hand.play([0] * 4)
-        expected.append(tuple(by_hand.observe()))
-    counts = dict.fromkeys(expected, 0)
+def test_the_reset_can_be_followed_by_no_ops():
+    env, simulator = patient_env(Start(0, 0, 20, (1, 2)), lag=4)
+    env.env.frame_skip = 2
+    simulator.reset()
+    simulator.play([1, 1, 2, 2])
+    expected = simulator.save()
     env.reset(seed=0)
-    for _ in range(200):
-        observation, info = env.reset()
-        counts[tuple(observation[-1])] += 1
-        assert info["demo_start"] == Start(0, 10, 30) and env._clock == 10
-    # 0, 4, 8 or 12 no-ops, 50 times each in the mean.
-    assert len(counts) == 4 and min(counts.values()) > 30
+    assert simulator.save() == expected
+    assert env.env.path == [1, 1, 2, 2] and env.env.frames == 4 and env._clock == -4
+    # What a sticky action would repeat.
+    assert env.env._previous_action == 2
 
 
-def test_no_ops_that_lose_a_life_are_left_out_of_the_jitter():
+def test_no_ops_that_lose_a_life_are_left_out_of_a_walk():
     simulator = make_simulator(GAME)
     lives = simulator.lives
     left = script(("LEFT", 1))[0]
@@ -460,7 +451,123 @@ def test_no_ops_that_lose_a_life_are_left_out_of_the_jitter():
         simulator.play([left])
         walked += 1
     # A few frames before the fall ends in a life less, which no-ops do not prevent.
-    env = DemoStart(SimulatorEnv(simulator), [demo], lambda rng: Start(0, walked - 6, 200), jitter=40)
+    walks = [(), (0,), (0,) * 2, (0,) * 10]
+    starts = iter([Start(0, walked - 6, 200, walk) for walk in [(), *walks]])
+    env = DemoStart(SimulatorEnv(simulator), [demo], lambda rng: next(starts))
     env.reset(seed=0)
-    begun = {(env.reset()[1]["lives"], simulator.save()) for _ in range(60)}
-    assert {lives for lives, _ in begun} == {lives} and 1 < len({state for _, state in begun}) < 11
+    begun = [(env.reset()[1]["lives"], simulator.save()) for _ in walks]
+    assert [there for there, _ in begun] == [lives] * 4
+    assert begun[0] != begun[1] == begun[2] == begun[3]
+
+
+class MortalChain(PatientChain):
+    """It begins with three lives; the action after the right one costs a life and leads back five doors at most."""
+
+    _lives = 3
+
+    @property
+    def lives(self) -> int:
+        return self._lives
+
+    def reset(self) -> None:
+        super().reset()
+        self._lives = 3
+
+    def save(self) -> bytes:
+        return super().save() + bytes([self._lives])
+
+    def restore(self, data: bytes) -> None:
+        super().restore(data[:-1])
+        self._lives = data[-1]
+
+    def play(self, actions: Sequence[int]) -> float:
+        reward = 0.0
+        for action in actions:
+            if action == (self.keys[self.position] + 2) % 4:
+                self._lives -= 1
+                self.position = max(self.position - 5, 0)
+                self.game_over = self._lives == 0
+            else:
+                reward += super().play([action])
+        return reward
+
+    def die(self) -> int:
+        return int(self.keys[self.position] + 2) % 4
+
+
+def test_an_episode_can_begin_where_a_life_was_lost() -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    asked = []
+
+    def again(start: Start, step: int, rng: np.random.Generator) -> Start | None:
+        asked.append((start, step))
+        return Start(0, step, start.goal)
+
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: Start(0, 3, 20), again=again, lag=6, tail=0.0
+    )
+    env.reset(seed=0)
+    for _ in range(9):
+        env.step(simulator.act(wait=False))
+    observation, *_, terminated, truncated, info = env.step(simulator.die())
+    # Doors 3 to 11 were opened, two rewards taken; the demo had these before step 10.
+    assert (terminated, truncated) == (True, False)
+    assert info["outcomes"] == [Outcome(Start(0, 3, 20), 2.0, 10, False, "life")] and asked == [(Start(0, 3, 20), 10)]
+    observation, info = env.reset()
+    assert info["demo_start"] == Start(0, 10, 20) and info["lives"] == simulator.lives == 2
+    assert simulator.position == observation[-1].argmax() == 7, "the game goes on"
+    assert env.began == (0, 10) and env.env.path is None
+    # Doors 7 to 14 again: the reward behind door 10 counts again, as in the game, and with that behind 15 it has 4.
+    for _ in range(8):
+        assert "demo_start" not in env.step(simulator.act(wait=False))[4]
+    *_, terminated, truncated, info = env.step(simulator.act(wait=False))
+    assert truncated and info["outcomes"] == [Outcome(Start(0, 10, 20), 2.0, 9, True, "tie", lost=1)]
+
+
+def test_what_is_late_after_a_lost_life_is_counted_from_the_score() -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1),
+        [demo],
+        lambda rng: Start(0, 0, 20),
+        again=lambda start, step, rng: Start(0, step, start.goal),
+        lag=6,
+    )
+    env.reset(seed=0)
+    for _ in range(9):
+        env.step(simulator.act(wait=False))
+    env.step(simulator.die())
+    saved = env.state_dict()
+    env.reset()
+    # One reward, which the demo has before step 5; the next one at step 10, and six steps later it is too late.
+    assert env.slack == 11
+    waits = [simulator.act(wait=True) for _ in range(11)]
+    endings = [env.step(action)[4].get("demo_start") for action in waits]
+    assert endings[:-1] == [None] * 10 and endings[-1] == Outcome(Start(0, 5, 20), 0.0, 11, False, "lag", lost=1)
+    # As it was saved between the lost life and what follows.
+    env.load_state_dict(saved)
+    assert env.reset()[1]["demo_start"] == Start(0, 5, 20) and env.slack == 11
+    env.load_state_dict(env.state_dict())
+    assert env.slack == 11
+    for _ in range(2):
+        *_, info = env.step(simulator.die())
+        env.reset()
+    # The first of these is gone on from too, the game's end is not.
+    assert info["demo_start"].ending == "terminated" and env.began == (0, 0)
+
+
+def test_a_seeded_reset_forgets_a_lost_life() -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1),
+        [demo],
+        lambda rng: Start(0, 0, 20),
+        again=lambda start, step, rng: Start(0, step, start.goal),
+    )
+    env.reset(seed=0)
+    env.step(simulator.die())
+    env.reset(seed=0)
+    assert simulator.lives == 3 and simulator.position == 0

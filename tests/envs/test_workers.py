@@ -43,7 +43,6 @@ def recipe(demo: Demo, **changes: Any) -> EnvRecipe:
         end_on_life_loss=True,
         forgive=True,
         rewards=Rewards("sign", [demo], gamma=0.99, frame_skip=4),
-        jitter=0,
     )
     return replace(made, **changes)
 
