@@ -49,11 +49,14 @@ class Prediction(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Sampled actions i64 (B,), their log probabilities (B,), and the hidden states (B, memory) after them."""
+    """Sampled actions i64 (B,), their log probabilities (B,), the hidden states (B, memory) after them, and, where a
+    slack was given, the values (B, 2), external and internal, of what they were chosen from.
+    """
 
     action: Tensor
     log_prob: Tensor
     hidden: Tensor
+    values: Tensor | None = None
 
 
 class Policy(nn.Module):
@@ -138,11 +141,6 @@ class Policy(nn.Module):
         """The hidden states (B, memory) after each row; arguments as ``forward``'s."""
         return self.remember(self.read(observations), hidden, begins)  # type: ignore[no-any-return]
 
-    def logits(self, observations: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, A) of ``observations`` (B, stack, ...) met in the states ``hidden``, and the hidden states after."""
-        features, following = self._features(observations, hidden)
-        return self.actor(features), following
-
     def forward(self, observations: Tensor, slack: Tensor, hidden: Tensor, begins: Tensor | None = None) -> Prediction:
         """A prediction for each of B rows.
 
@@ -154,24 +152,34 @@ class Policy(nn.Module):
                 state it goes on from whatever ``hidden`` says there. By default all begin.
         """
         features, _ = self._features(observations, hidden, begins)
+        return Prediction(self.actor(features), *self._values(features, slack).unbind(dim=1))
+
+    def _values(self, features: Tensor, slack: Tensor) -> Tensor:
         known = torch.exp(-slack[:, None] / features.new_tensor(SLACKS))
-        values = self.critic(torch.cat([features, known], dim=1))
-        return Prediction(self.actor(features), values[:, 0], values[:, 1])
+        values: Tensor = self.critic(torch.cat([features, known], dim=1))
+        return values
 
     @torch.no_grad()
     def act(
-        self, observations: Tensor, hidden: Tensor, generator: torch.Generator, temperature: Tensor | None = None
+        self,
+        observations: Tensor,
+        hidden: Tensor,
+        generator: torch.Generator,
+        temperature: Tensor | None = None,
+        slack: Tensor | None = None,
     ) -> Decision:
         """Samples an action for each of B ``observations``; the logits are divided by ``temperature`` (B,) if given.
 
-        On the CPU, where the generator is and where the simulators wait.
+        Actions are on the CPU, where the generator is and where the simulators wait.
         """
-        logits, following = self.logits(observations, hidden)
+        features, following = self._features(observations, hidden)
+        logits = self.actor(features)
         if temperature is not None:
             logits = logits / temperature[:, None]
         log_probs = logits.log_softmax(dim=1).cpu()
         action = torch.multinomial(log_probs.exp(), 1, generator=generator)
-        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], following)
+        values = None if slack is None else self._values(features, slack)
+        return Decision(action[:, 0], log_probs.gather(1, action)[:, 0], following, values)
 
 
 class Memory(nn.Module):

@@ -49,7 +49,7 @@ class Rollout:
         hidden: (T, N, memory), the policy's hidden states before each step.
         age: i32 (T, N), agent steps since the episode began.
         began: i64 (T, N, 2), the demo and the demo step where it did.
-        values_ext, values_int: (T, N), filled in once the rollout is full: all at once takes less time.
+        values_ext, values_int: (T, N), of ``observations``.
         next_frames: (T, N, ...), the latest frame that each step led to, before any reset.
         rewards: f32 (T, N), as they are learned from.
         terminated, ended: bool (T, N); ended is terminated or truncated.
@@ -127,6 +127,8 @@ class Rollout:
         self.began[row, envs] = standing.began
         self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
         self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
+        if decision.values is not None:
+            self.values_ext[row, envs], self.values_int[row, envs] = decision.values.unbind(dim=1)
         self.rewards[row, envs] = torch.from_numpy(rewards)
         self.terminated[row, envs] = torch.from_numpy(terminations)
         self.ended[row, envs] = torch.from_numpy(ended)

@@ -190,7 +190,8 @@ class Trainer:
 
         def decide(group: int) -> Decision:
             now = standing[group]
-            decision = self.policy.act(now.observations, now.hidden, self.generator, self._temperature(now.age))
+            temperature = self._temperature(now.age)
+            decision = self.policy.act(now.observations, now.hidden, self.generator, temperature, now.slack)
             env.send(group, decision.action.numpy())
             return decision
 
@@ -210,7 +211,6 @@ class Trainer:
                 if step + 1 < self.steps:
                     decisions[group] = decide(group)
         self._standing = Standing.join(standing)
-        self._value(rollout)
         if self.successes is not None:
             self.successes.take(rollout, self.curriculum.success)
         return rollout
@@ -218,15 +218,6 @@ class Trainer:
     def _temperature(self, age: Tensor) -> Tensor:
         """What the logits of agent steps of these ages are divided by, in acting and in learning alike."""
         return torch.where(age * self.env.frame_skip < self.softened_steps, SOFTENING, 1.0)
-
-    @torch.no_grad()
-    def _value(self, rollout: Rollout) -> None:
-        steps = max(1, BONUS_BATCH // self.env.num_envs)
-        for rows in (slice(first, first + steps) for first in range(0, self.steps, steps)):
-            seen, slack, hidden = rollout.observations[rows], rollout.slack[rows], rollout.hidden[rows]
-            prediction = self.policy(seen.flatten(0, 1), slack.flatten(), hidden.flatten(0, 1))
-            rollout.values_ext[rows] = prediction.value_ext.view_as(slack)
-            rollout.values_int[rows] = prediction.value_int.view_as(slack)
 
     @torch.no_grad()
     def _next_values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:

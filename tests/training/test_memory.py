@@ -26,6 +26,8 @@ from demo_curriculum.training.sequences import Sequences
 from demo_curriculum.training.trainer import Trainer
 from demo_curriculum.training.warmup import WarmUp
 
+ONE = torch.ones(1, dtype=torch.bool)
+
 
 @pytest.fixture(autouse=True)
 def exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +109,7 @@ def test_a_start_far_into_a_demo_has_the_stretch_before_as_history() -> None:
     for row, (begin, step) in enumerate([(0, 515), (0, 0), (512, 1025), (0, 0), (0, 511)]):
         hidden = policy.at_reset(1)
         for seen in demos[1].observations[begin:step]:
-            _, hidden = policy.logits(torch.from_numpy(seen[None, None]), hidden)
+            hidden = policy.follow(torch.from_numpy(seen[None, None]), hidden, ONE)
         assert torch.allclose(found[row], hidden[0], atol=1e-5)
     assert found[1].tolist() == found[3].tolist() == [0.0] * 3
     with torch.no_grad():
@@ -141,7 +143,7 @@ def test_episodes_begin_with_what_the_demo_leads_to_and_go_on_with_what_they_saw
                 checked += 1
             else:
                 seen, before = rollout.observations[step, env][None], rollout.hidden[step, env][None]
-                assert torch.allclose(trainer.policy.logits(seen, before)[1][0], now, atol=1e-6)
+                assert torch.allclose(trainer.policy.follow(seen, before, ONE)[0], now, atol=1e-6)
                 assert rollout.age[step + 1, env] == rollout.age[step, env] + 1
     assert checked > 5
     assert len(rollout.final_hidden) == int(rollout.ended.sum())
@@ -235,7 +237,7 @@ def test_the_burn_in_finds_the_hidden_state_of_the_policy_of_now() -> None:
             if step and earlier["age"][step, env] == 0:
                 hidden = stored[step, env][None]
             assert torch.allclose(earlier["hidden"][step, env], hidden[0], atol=1e-5)
-            _, hidden = trainer.policy.logits(earlier["observations"][step, env][None], hidden)
+            hidden = trainer.policy.follow(earlier["observations"][step, env][None], hidden, ONE)
         expected = standing.hidden[env] if standing.age[env] == 0 else hidden[0]
         assert torch.allclose(refreshed.hidden[env], expected, atol=1e-5)
     changed = (refreshed.hidden - standing.hidden).abs().amax(dim=1)
@@ -299,9 +301,9 @@ class Counting(Policy):
         super().__init__((1, len(keys) + 1), 4, hidden=4, memory=1)
         self.keys = torch.from_numpy(keys)
 
-    def logits(self, observations: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def act(self, observations: Tensor, hidden: Tensor, *_: Any) -> Decision:
         chosen = self.keys[hidden[:, 0].long().clamp_max(len(self.keys) - 1)]
-        return torch.nn.functional.one_hot(chosen, 4) * 100.0, hidden + 1
+        return Decision(chosen, torch.zeros(len(chosen)), hidden + 1)
 
 
 def test_evaluation_carries_the_hidden_state_through_each_episode() -> None:

@@ -84,9 +84,14 @@ def test_normalise_counts_valid_rows_only() -> None:
 def test_policies_take_every_kind_of_observation(shape: tuple[int, ...]) -> None:
     policy = Policy(shape, 18)
     observations = torch.randint(0, 255, (3, *shape), dtype=torch.uint8)
-    logits, value_ext, value_int = policy(observations, torch.full((3,), 50), policy.at_reset(3))
+    slack = torch.tensor([0, 50, 1000])
+    logits, value_ext, value_int = policy(observations, slack, policy.at_reset(3))
     assert logits.shape == (3, 18) and value_ext.shape == value_int.shape == (3,)
-    assert torch.equal(policy.logits(observations, policy.at_reset(3))[0], logits)
+    decision = policy.act(observations, policy.at_reset(3), torch.Generator(), slack=slack)
+    assert torch.equal(decision.values, torch.stack([value_ext, value_int], dim=1))
+    chosen = logits.log_softmax(dim=1).gather(1, decision.action[:, None])[:, 0]
+    assert torch.equal(decision.log_prob, chosen)
+    assert policy.act(observations, policy.at_reset(3), torch.Generator()).values is None
 
 
 def test_actions_follow_their_probabilities_and_the_generator() -> None:

@@ -28,6 +28,11 @@ def test_values_follow_the_episode_and_not_the_next_one() -> None:
         assert torch.isclose(next_ext[step, env], expected.value_ext[0], atol=1e-5)
         assert torch.isclose(next_int[step, env], expected.value_int[0], atol=1e-5)
         assert torch.equal(rollout.next_frames[step, env], final[-1])
+    hidden = rollout.hidden.flatten(0, 1)
+    met = trainer.policy(rollout.observations.flatten(0, 1), rollout.slack.flatten(), hidden)
+    assert torch.allclose(rollout.values_ext.flatten(), met.value_ext, atol=1e-5)
+    assert torch.allclose(rollout.values_int.flatten(), met.value_int, atol=1e-5)
+    assert rollout.values_ext.std() > 0.01 and not torch.allclose(rollout.values_ext, rollout.values_int, atol=0.01)
     going_on = ~rollout.ended[:-1]
     assert torch.equal(next_ext[:-1][going_on], rollout.values_ext[1:][going_on])
     assert torch.equal(rollout.next_frames[:-1][going_on], rollout.observations[1:, :, -1][going_on])
