@@ -136,9 +136,9 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
-    *Lives.* As often as the agent ties from where the demo first had as much as the agent that has lost a life, the
-    next episode begins where it woke up: with one life less, at another place and time. No frontier and no tie rate
-    takes note of it.
+    *Lives.* As often as the game's own reset is tied, a lost life is followed by an episode that begins where it was
+    lost: with one life less, at another place and time. No frontier and no tie rate takes note of it. Before the agent
+    can play the game with one life there is little to be learnt from the next ones, and they cost as much.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and each segment is
     climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
@@ -239,16 +239,14 @@ class AdaptiveCurriculum:
         if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
             return Start(demo, segment.begin, segment.goal)
         step = self._sample_step(rng, climb, segment)
-        return Start(demo, step, segment.goal, self._wait(rng, self._success(demo, step)))
+        success = float(self.success(demo, np.array([step]))[0])
+        return Start(demo, step, segment.goal, self._wait(rng, success))
 
     def _wait(self, rng: np.random.Generator, success: float) -> tuple[int, ...]:
         """The no-ops before an episode from a start that is tied that often."""
         if not self._jitter or rng.random() >= success:
             return ()
         return (0,) * int(rng.integers(1, self._jitter + 1))
-
-    def _success(self, demo: int, step: int) -> float:
-        return float(self.success(demo, np.array([step]))[0])
 
     def _weight(self, climb: _Climb) -> float:
         """How often a demo is drawn: so that all take as many agent steps, but for those that are done."""
@@ -278,7 +276,7 @@ class AdaptiveCurriculum:
         index = climb.segment_to(start.goal)
         if not self._later_lives or index is None or not climb.segments[index].frontier <= step < start.goal:
             return None
-        return Start(start.demo, step, start.goal) if rng.random() < self._success(start.demo, step) else None
+        return Start(start.demo, step, start.goal) if rng.random() < (climb.reset.tie_rate or 0.0) else None
 
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
