@@ -153,6 +153,9 @@ class AdaptiveCurriculum:
     become one whose frontier stays at the seam, and the climb goes on from there, over what the first score did not
     show.
 
+    *Cuts.* Where a frontier stands still, what lies before it is climbed meanwhile: the segment is cut at a landmark,
+    and success in the earlier one is to come there. Like any two neighbours they become one in the end.
+
     Args:
         timelines: one a demo. Each has its own frontier; all get as many agent steps, but for a finished one, which
             gets less.
@@ -194,7 +197,7 @@ class AdaptiveCurriculum:
         self._window = window
         self._min_trials = min_trials
         self._patience = patience
-        self._mixture = mixture
+        self._mixture, self._split = mixture, split
         self._jitter, self._later_lives = jitter, later_lives
         self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
 
@@ -316,6 +319,7 @@ class AdaptiveCurriculum:
                 if reason is not None:
                     moves.append(Move(demo, before, segment.frontier, reason, rate, trials, segment.goal))
             moves += self._merge(demo, climb)
+            moves += self._cut(demo, climb)
         return moves
 
     def ease(self) -> list[Move]:
@@ -350,6 +354,17 @@ class AdaptiveCurriculum:
             ):
                 moves.append(Move(demo, second.begin, second.begin, "bridge", rate, handed.total, second.goal))
                 climb.join(index, rate, second.begin)
+        return moves
+
+    def _cut(self, demo: int, climb: _Climb) -> list[Move]:
+        """Divides segments whose frontier stands still, as far as the demo may be in segments."""
+        moves = []
+        for segment in list(climb.segments) if self._split else []:
+            rate, trials = segment.window.tie_rate or 0.0, segment.window.total
+            earlier = segment.cut(climb.timeline, self._split)
+            if earlier is not None:
+                climb.segments.insert(climb.segments.index(segment), earlier)
+                moves.append(Move(demo, segment.frontier, earlier.frontier, "cut", rate, trials, earlier.goal))
         return moves
 
     def success(self, demo: int, steps: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.errors import DemoCurriculumError, UsageError
+from demo_curriculum.landmarks import Landmark
 
 BUCKET = 16
 """Demo steps whose starts share one success estimate."""
@@ -30,15 +31,18 @@ class Timeline(NamedTuple):
         offset: demo steps between the game's own reset and demo step 0; the reset is step ``-offset``.
         rewards: demo steps with a positive reward, increasing. A start after the last of them is tied without doing
             anything, so it teaches nothing. Empty where that cannot be said, as where all rewards are penalties.
+        landmarks: demo steps, increasing, that can be told when an agent comes there; goals as good as a reward.
     """
 
     length: int
     offset: int = 0
     rewards: tuple[int, ...] = ()
+    landmarks: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, demo: Demo) -> Timeline:
-        return cls(len(demo), demo.offset, tuple(np.flatnonzero(demo.rewards > 0).tolist()))
+    def of(cls, demo: Demo, landmarks: Sequence[Landmark] = ()) -> Timeline:
+        rewards = tuple(np.flatnonzero(demo.rewards > 0).tolist())
+        return cls(len(demo), demo.offset, rewards, tuple(landmark.step for landmark in landmarks))
 
     @property
     def reset_step(self) -> int:
@@ -54,11 +58,13 @@ def check_timelines(timelines: Sequence[Timeline]) -> tuple[Timeline, ...]:
     """Raises UsageError where there are none, or where one contradicts itself."""
     if not timelines:
         raise UsageError("curriculum: needs at least one demo")
-    for demo, (length, offset, rewards) in enumerate(timelines):
+    for demo, (length, offset, rewards, landmarks) in enumerate(timelines):
         if length < 1 or offset < 0:
             raise UsageError(f"timeline of demo {demo}: length {length} must be at least 1, offset {offset} at least 0")
         if list(rewards) != sorted(set(rewards)) or (rewards and not 0 <= rewards[0] <= rewards[-1] < length):
             raise UsageError(f"timeline of demo {demo}: reward steps must increase within 0..{length - 1}")
+        if list(landmarks) != sorted(set(landmarks)) or (landmarks and not 0 < landmarks[0] <= landmarks[-1] < length):
+            raise UsageError(f"timeline of demo {demo}: landmarks must increase within 1..{length - 1}")
     return tuple(timelines)
 
 
@@ -85,13 +91,14 @@ class Move(NamedTuple):
 
     Where a demo is climbed in segments, it is the frontier of the one that is judged at ``goal``; a merge or a bridge
     moves the beginning of that segment to the beginning of the one before it, and a bridge leaves the frontier where it
-    was.
+    was. A cut makes two of one whose frontier was at ``before``: the earlier one is judged at ``goal``, and its
+    frontier begins at ``after``.
     """
 
     demo: int
     before: int
     after: int
-    reason: Literal["advance", "retreat", "merge", "bridge"]
+    reason: Literal["advance", "retreat", "merge", "bridge", "cut"]
     tie_rate: float
     trials: int
     goal: int

@@ -25,8 +25,8 @@ MAX_SPAN = 256
 LEAST_NEED = 0.1
 LEAST_IMITATION, ENOUGH_TIES = 0.1, 0.5
 PATIENT_TRIALS, PATIENT_UPDATES = 128, 8
-"""So long at a frontier is the demo imitated in full, then by how much less this is: both, since short episodes give
-hundreds of trials before anything is learnt from them, and many segments few trials an update."""
+"""So long at a frontier is the demo imitated in full, then by how much less this is, and then the segment is cut: both,
+since short episodes give hundreds of trials before anything is learnt from them, and many segments few an update."""
 
 SAVED = {"goal", "frontier", "stride", "span", "window", "lowest", "waited_trials", "waited_updates", "handed"}
 
@@ -51,7 +51,7 @@ class Segment:
         latest: the first frontier, beyond which there is nothing to retreat to.
         frontier: the earliest start now trained, begin..latest.
         stride: demo steps of the next advance at most.
-        span: starts in the frontier's window, in demo steps.
+        span, first_span: starts in the frontier's window, in demo steps, now and at first.
         window: the trials from the frontier's window since the frontier last moved.
         lowest: the earliest frontier so far.
         waited_trials, waited_updates: the trials from the frontier's window, and the updates, since it was there first.
@@ -59,9 +59,9 @@ class Segment:
     """
 
     def __init__(self, timeline: Timeline, begin: int, goal: int, *, span: int) -> None:
-        self.begin, self.goal, self.span = begin, goal, span
+        self.begin, self.goal, self.span, self.first_span = begin, goal, span, span
         rewards = [step for step in timeline.rewards if begin <= step < goal]
-        self.end = rewards[-1] + 1 if rewards else goal
+        self.end = rewards[-1] + 1 if rewards and goal not in timeline.landmarks else goal
         self.latest = max(begin, self.end - (span + 1) // 2)
         self.frontier = self.latest
         self.stride = MAX_STRIDE
@@ -125,8 +125,28 @@ class Segment:
         """
         if not self.left:
             return max(1.0 - self.tie_rate / ENOUGH_TIES, LEAST_IMITATION)
-        waited = min(self.waited_trials / PATIENT_TRIALS, self.waited_updates / PATIENT_UPDATES)
-        return max(1.0 / max(waited, 1.0), LEAST_IMITATION)
+        return max(1.0 / max(self.waited, 1.0), LEAST_IMITATION)
+
+    @property
+    def waited(self) -> float:
+        """How long the frontier has stood still, as a multiple of what is usual."""
+        return min(self.waited_trials / PATIENT_TRIALS, self.waited_updates / PATIENT_UPDATES)
+
+    def cut(self, timeline: Timeline, least: int) -> Segment | None:
+        """Gives what lies before a frontier that stands still to a segment of its own, which is returned.
+
+        It is judged at the latest landmark that is not after the frontier and at least ``least`` demo steps after the
+        beginning; None where there is none, or where the frontier has not stood still for long. This segment begins
+        there from now on.
+        """
+        landmarks = [step for step in timeline.landmarks if self.begin + least <= step <= self.frontier]
+        if not landmarks or self.waited < 1:
+            return None
+        earlier = Segment(timeline, self.begin, landmarks[-1], span=self.first_span)
+        earlier.handed, self.handed = self.handed, RecentTrials(RESET_MEMORY)
+        self.begin = earlier.goal
+        self.lowest = max(self.lowest, self.begin)
+        return earlier
 
     def record(self, tied: bool) -> None:
         """Takes note of a trial from the frontier's window."""

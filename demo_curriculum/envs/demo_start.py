@@ -15,6 +15,7 @@ from demo_curriculum.demo import Demo, Ending, Outcome, Start
 from demo_curriculum.envs.arrivals import Arrivals
 from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv
+from demo_curriculum.landmarks import BEFORE, Landmark
 from demo_curriculum.simulators.playback import check_same_game
 
 Sample = Callable[[np.random.Generator], Start]
@@ -64,6 +65,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     After a lost life, as far as the game is not over, ``again`` may let the next episode begin right there instead of
     at a drawn start: with the score so far, and as late as if the demo had just got as much.
 
+    A goal that is a landmark is tied when its scene is seen, with the demo's score there and at most ``lag`` demo steps
+    earlier or later than the demo; that is worth a reward of 1, as the next score is by default.
+
     An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
     is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
 
@@ -86,6 +90,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
         rewards: what the game's rewards are turned into; None leaves them as they are.
+        landmarks: of each demo; none by default.
 
     Example:
         >>> from demo_curriculum.simulators import make_simulator
@@ -120,6 +125,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         end_on_life_loss: bool = True,
         forgive: bool = True,
         rewards: Rewards | None = None,
+        landmarks: Sequence[Sequence[Landmark]] = (),
     ) -> None:
         super().__init__(env)
         for demo in demos:
@@ -134,6 +140,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
         self.rewards = rewards
+        self._landmarks = {
+            (demo, landmark.step): landmark for demo, found in enumerate(landmarks) for landmark in found
+        }
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -152,6 +161,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _begin_leg(self, start: Start, before: float | None = None) -> None:
         """``before``: the agent's score so far, counted as the demo's; the demo's own by default."""
         self._start = start
+        self._landmark = self._landmarks.get((start.demo, start.goal))
         returns = self._returns[start.demo]
         self._before = float(returns[max(start.step, 0)]) if before is None else before
         self._target = float(returns[start.goal]) - self._before
@@ -175,7 +185,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         floor = self._floor(self._start)
         now = min(max(self._clock, 0), len(floor) - 1)
         late = floor[now:] > self._before + self._score
-        return now + int(late.argmax()) if late.any() else len(floor) + MOST_SLACK
+        deadline = now + int(late.argmax()) if late.any() else len(floor) + MOST_SLACK
+        return deadline if self._landmark is None else min(deadline, self._start.goal + self.lag + 1)
 
     @property
     def slack(self) -> int:
@@ -232,7 +243,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             self._deadline = self._find_deadline()
         outcomes = []
         tied_before = self._tail_left is not None
-        ending = self._ending(over, info["lives"], reward)
+        ending = self._ending(observation[-1], over, info["lives"], reward)
+        if self._landmark is not None and self._tail_left is not None and not tied_before:
+            learned += 1.0
         if ending is None and self._tail_left is not None and not tied_before and self.onward is not None:
             following = self.onward(self._origin, self._start, self.env.np_random)
             if following is not None:
@@ -305,12 +318,20 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demo = self.demos[self._start.demo]
         return not self._lost and self._origin.step == demo.reset_step and self._start.goal == len(demo)
 
-    def _ending(self, over: bool, lives: int, reward: float) -> Ending | None:
+    def _reaches_goal(self, seen: NDArray[Any]) -> bool:
+        if self._score < self._target:
+            return False
+        if self._landmark is None:
+            return True
+        # What comes before was looked through for a scene like this only so far.
+        return self._clock >= self._start.goal - min(self.lag, BEFORE) and self._landmark.seen(seen)
+
+    def _ending(self, seen: NDArray[Any], over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
             self._tail_left -= self.env.frame_skip
             if reward > 0 and self.beyond and self._tied_the_whole:
                 self._tail_left = self.beyond
-        elif self._score >= self._target:
+        elif self._reaches_goal(seen):
             tail = int(math.exp(self.tail * self.env.np_random.random()))
             self._tail_left = self.beyond if self.beyond and self._tied_the_whole else tail
         if over:
@@ -321,7 +342,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return "tie" if self._tail_left <= 0 else None
         floor = self._floor(self._start)
         step = min(max(self._clock, 0), len(floor) - 1)
-        return "lag" if self._before + self._score < floor[step] else None
+        late = self._landmark is not None and self._clock > self._start.goal + self.lag
+        return "lag" if late or self._before + self._score < floor[step] else None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, in the middle of an episode."""

@@ -24,6 +24,7 @@ from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv, StartCache
 from demo_curriculum.envs.vector import GroupedVectorEnv, Step, StepArrays, step_each
 from demo_curriculum.errors import DemoCurriculumError, UsageError
+from demo_curriculum.landmarks import Landmark
 from demo_curriculum.simulators import make_simulator
 
 # A step of many slow simulators takes seconds at most; a worker that is silent for longer is stuck.
@@ -60,6 +61,7 @@ class EnvRecipe:
     end_on_life_loss: bool
     forgive: bool
     rewards: Rewards
+    landmarks: Sequence[Sequence[Landmark]]
 
     def __call__(self, curriculum: Curriculum, cache: StartCache) -> DemoStart:
         env = SimulatorEnv(
@@ -82,6 +84,7 @@ class EnvRecipe:
             end_on_life_loss=self.end_on_life_loss,
             forgive=self.forgive,
             rewards=self.rewards,
+            landmarks=self.landmarks,
         )
 
 

@@ -10,7 +10,7 @@ A record is a JSON object with a ``kind``. Kinds, and what each must hold:
   ``reset_tie_rate`` and ``reset_trials`` with one entry a demo; ``score``, the mean raw score from the reset;
   ``metrics``, named like TensorBoard's tags. Null stands for what is not known.
 - ``move`` of a frontier: ``update``, ``agent_steps``, ``demo``, ``before``, ``after``, ``reason`` (advance, retreat,
-  merge or bridge), ``tie_rate``, ``trials``, ``goal``.
+  merge, bridge or cut), ``tie_rate``, ``trials``, ``goal``.
 - ``buckets``: ``update``, ``demo``, ``width``, and ``tie_rate`` and ``trials`` of each bucket of starts; bucket i holds
   the starts i·width ≤ step < (i+1)·width.
 - ``remedy`` against a stall: ``update``, ``agent_steps``, ``remedy``, ``left`` (demo steps still to climb), ``still``

@@ -54,6 +54,10 @@ class EntropyControl:
         else:
             self.weight = max(self.weight / self.rate, self.base)
 
+    def begin_anew(self) -> None:
+        """Where what is left was counted anew."""
+        self.least, self.still = None, 0
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "weight": self.weight,

@@ -24,6 +24,7 @@ from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv
 from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.workers import without_observations
 from demo_curriculum.errors import DemoCurriculumError, UsageError
+from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.training.checkpoint import load_latest
@@ -178,9 +179,9 @@ def build_trainer(
         "openai": {"workers": config.envs},
         "reverse-walk": {"actions": simulator.action_count},
     }
-    timelines = [Timeline.of(demo) for demo in demos]
-    curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
     recipe = recipe_for(run, demos)
+    timelines = [Timeline.of(demo, found) for demo, found in zip(demos, recipe.landmarks, strict=True)]
+    curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
     share = config.envs // ranks.size
     env: GroupedVectorEnv
     if workers:
@@ -242,6 +243,8 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
+        # Next to raw rewards one for a landmark would be of no size.
+        landmarks=[find_landmarks(demo.observations) if config.reward != "raw" else [] for demo in demos],
     )
 
 

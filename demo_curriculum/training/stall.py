@@ -81,6 +81,10 @@ class StallWatch:
         self.tried += 1
         return REMEDIES[self.tried - 1]
 
+    def begin_anew(self) -> None:
+        """Where what is left was counted anew."""
+        self.best, self.still, self.tried = None, 0, 0
+
     @property
     def stalled(self) -> bool:
         """Whether every remedy was given its time, to no avail."""

@@ -163,6 +163,9 @@ class Trainer:
             for outcome in outcomes:
                 self.curriculum.record(outcome)
             moves = self.curriculum.advance()
+            if any(move.reason == "cut" for move in moves):
+                self.stall.begin_anew()
+                self.entropy.begin_anew()
             remedy = self._watch()
             if remedy == "easier starts":
                 moves += self.curriculum.ease()

@@ -268,3 +268,60 @@ def test_easing_moves_what_is_climbed_back_and_widens_its_window() -> None:
     other = curriculum()
     other.load_state_dict(state)
     assert other.state_dict() == rule.state_dict()
+
+
+def stand_still(rule: AdaptiveCurriculum, updates: int = 8) -> list[Move]:
+    """Two of sixteen tie in the window of every segment that is climbed, too few to go on and too many to go back."""
+    moves = []
+    for _ in range(updates):
+        for begin, goal, frontier in rule.report()["demos"][0]["segments"]:
+            for trial in range(16 if frontier > begin else 0):
+                tied = trial < 2
+                rule.record(Outcome(Start(0, frontier + 1, goal), 0.0, 1, tied, "tie" if tied else "life"))
+        moves += rule.advance()
+    return moves
+
+
+def test_what_lies_before_a_frontier_that_stands_still_is_climbed_meanwhile() -> None:
+    line = Timeline(1000, rewards=(899,), landmarks=(200, 420, 700, 880))
+    rule = AdaptiveCurriculum([line], split=300)
+    assert rule.frontiers == (868,)
+    # 128 trials and 8 updates.
+    assert stand_still(rule, 7) == []
+    assert stand_still(rule, 1) == [Move(0, 868, 668, "cut", 0.125, 128, 700)]
+    assert rule.report()["demos"][0]["segments"] == [[0, 700, 668], [700, 1000, 868]]
+    assert rule.left == 668 + 168 + 1 and rule.frontiers == (868,)
+    rng = np.random.default_rng(0)
+    starts = [rule.sample(rng) for _ in range(500)]
+    assert {start.goal for start in starts if start.step} == {700, 1000}
+    assert all(start.step < 700 for start in starts if start.goal == 700)
+    restored = AdaptiveCurriculum([line], split=300)
+    restored.load_state_dict(rule.state_dict())
+    # The later one has no landmark 300 steps after its beginning, the earlier one has 420.
+    assert stand_still(restored) == stand_still(rule) == [Move(0, 668, 388, "cut", 0.125, 128, 420)]
+    assert restored.state_dict() == rule.state_dict()
+    assert stand_still(rule, 40) == [], "200 is too near the beginning"
+
+
+def test_only_what_may_be_in_segments_is_cut() -> None:
+    rule = AdaptiveCurriculum([Timeline(1000, rewards=(899,), landmarks=(420, 700))])
+    assert stand_still(rule, 40) == []
+    rule = AdaptiveCurriculum([Timeline(1000, rewards=(899,))], split=300)
+    assert stand_still(rule, 40) == []
+
+
+def test_segments_that_were_cut_become_one_again() -> None:
+    rule = AdaptiveCurriculum([Timeline(1000, rewards=(899,), landmarks=(700,))], split=300)
+    stand_still(rule)
+    while any(frontier > begin for begin, _, frontier in rule.report()["demos"][0]["segments"]):
+        for begin, goal, frontier in rule.report()["demos"][0]["segments"]:
+            for _ in range(16 if frontier > begin else 0):
+                rule.record(Outcome(Start(0, frontier + 1, goal), 0.0, 1, True, "tie"))
+        rule.advance()
+    for begin, goal in ((0, 700), (700, 1000)):
+        for _ in range(16):
+            rule.record(Outcome(Start(0, begin + 1, goal), 0.0, 1, True, "tie"))
+    for _ in range(60):
+        rule.record(Outcome(Start(0, 700, 1000), 0.0, 1, True, "tie", leg=1))
+    assert [move.reason for move in rule.advance()] == ["merge"]
+    assert rule.report()["demos"][0]["segments"] == [[0, 1000, 0]]

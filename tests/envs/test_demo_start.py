@@ -8,11 +8,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.envs.demo_start import lag_floor
 from demo_curriculum.errors import MismatchError
+from demo_curriculum.landmarks import Landmark, find_landmarks
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.chain import LockedChain
 from demo_curriculum.simulators.playback import play_demo
@@ -571,3 +573,84 @@ def test_a_seeded_reset_forgets_a_lost_life() -> None:
     env.step(simulator.die())
     env.reset(seed=0)
     assert simulator.lives == 3 and simulator.position == 0
+
+
+class ScenicChain(PatientChain):
+    """Every forty doors another wall is seen, and only the last door pays."""
+
+    def __init__(self, env_id: str) -> None:
+        super().__init__(env_id)
+        self.observation_shape = (self.length + 21,)
+
+    def play(self, actions: Sequence[int]) -> float:
+        super().play(actions)
+        return float(self.game_over)
+
+    def observe(self) -> NDArray[Any]:
+        seen = super().observe()
+        seen[-20:] = self.position // 40
+        return seen
+
+
+def scenic_env(start: Start, **kwargs: Any) -> tuple[DemoStart, ScenicChain]:
+    simulator = ScenicChain("LockedChain-120")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    landmarks = find_landmarks(demo.observations)
+    assert [landmark.step for landmark in landmarks] == [40, 80]
+    env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, landmarks=[landmarks], **kwargs)
+    env.reset(seed=0)
+    return env, simulator
+
+
+def test_a_landmark_is_tied_by_coming_there() -> None:
+    env, simulator = scenic_env(Start(0, 30, 40), lag=6, tail=0.0)
+    assert env.slack == 17, "until 46 it may come"
+    for _ in range(9):
+        _, reward, terminated, truncated, info = env.step(simulator.act(wait=False))
+        assert (reward, terminated, truncated) == (0.0, False, False)
+    _, reward, terminated, truncated, info = env.step(simulator.act(wait=False))
+    assert (reward, terminated, truncated) == (1.0, False, False), "the tail is one step"
+    assert env.slack == 1000
+    _, reward, terminated, truncated, info = env.step(simulator.act(wait=False))
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info["outcomes"] == [Outcome(Start(0, 30, 40), 0.0, 11, True, "tie")]
+
+
+def test_who_comes_to_a_landmark_too_late_has_failed() -> None:
+    # At demo step 47, seven later than the demo, it may just have come, and the tail is a step more.
+    for waits, length, ending in ((7, 18, "tie"), (8, 17, "lag")):
+        env, simulator = scenic_env(Start(0, 30, 40), lag=6, tail=0.0)
+        for step in range(30):
+            *_, terminated, truncated, info = env.step(simulator.act(wait=step < waits))
+            if terminated or truncated:
+                break
+        assert info["demo_start"] == Outcome(Start(0, 30, 40), 0.0, length, ending == "tie", ending)
+
+
+def test_a_scene_seen_before_its_time_is_not_the_landmark() -> None:
+    env, simulator = scenic_env(Start(0, 0, 20), lag=6, tail=0.0)
+    (first, _) = find_landmarks(env.demos[0].observations)
+    # The wall of the first forty doors, at door 20.
+    env._landmarks = {(0, 20): Landmark(20, first.entries, np.zeros_like(first.values))}
+    env.reset()
+    rewards = [env.step(simulator.act(wait=False))[1] for _ in range(15)]
+    assert rewards == [0.0] * 13 + [1.0, 0.0]
+
+
+def test_an_episode_goes_on_over_a_landmark() -> None:
+    onward = {40: Start(0, 40, 80), 80: Start(0, 80, 120)}
+    env, simulator = scenic_env(
+        Start(0, 0, 40), lag=6, tail=0.0, onward=lambda origin, reached, rng: onward.get(reached.goal)
+    )
+    outcomes, rewards = [], 0.0
+    for _ in range(120):
+        _, reward, *_, info = env.step(simulator.act(wait=False))
+        rewards += reward
+        outcomes += info.get("outcomes", [])
+    assert [(outcome.start.step, outcome.start.goal, outcome.tied, outcome.leg) for outcome in outcomes] == [
+        (0, 40, True, 0),
+        (40, 80, True, 1),
+        (80, 120, True, 2),
+        (0, 120, True, 0),
+    ]
+    assert rewards == 3.0 and outcomes[-1].score == 1.0

@@ -43,6 +43,7 @@ def recipe(demo: Demo, **changes: Any) -> EnvRecipe:
         end_on_life_loss=True,
         forgive=True,
         rewards=Rewards("sign", [demo], gamma=0.99, frame_skip=4),
+        landmarks=[[]],
     )
     return replace(made, **changes)
 

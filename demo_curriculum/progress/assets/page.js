@@ -309,7 +309,7 @@
       if (others.x.length) traces.push({ type: "scatter", mode: "lines", x: others.x, y: others.y, yaxis: "y", name: which.name, connectgaps: false,
         line: { color: colourOf(order), width: which === track ? 2 : 1.2, shape: "hv" },
         hovertemplate: "segment's frontier %{y:,.0f} after %{x}<extra>" + which.name.replace(/[<>&]/g, "") + "</extra>" });
-      for (const [kind, symbol, tint] of [["retreat", "triangle-up", "bad"], ["merge", "circle-open", "ink"], ["bridge", "diamond-open", "ink"], ["remedy", "star-diamond", "remedy"], ["resume", "line-ns-open", "quiet"]]) {
+      for (const [kind, symbol, tint] of [["retreat", "triangle-up", "bad"], ["merge", "circle-open", "ink"], ["bridge", "diamond-open", "ink"], ["cut", "cross-open", "ink"], ["remedy", "star-diamond", "remedy"], ["resume", "line-ns-open", "quiet"]]) {
         const marked = which.events.filter((event) => event.kind === kind);
         if (marked.length) traces.push({ type: "scatter", mode: "markers", name: kind,
           x: time(which, marked.map((event) => (axis === "steps" ? event.steps : event.seconds))),

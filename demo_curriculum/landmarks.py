@@ -1,0 +1,81 @@
+"""Moments of a demo at which its scene changes for good, so that what an agent sees tells when it comes there.
+
+Rewards are what a demo is cut at; where there is none for long, it is these. A room that is entered is one: most of
+what is drawn there, or of what the game remembers of it, becomes another and stays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.generic]
+
+STILL = 32
+"""Demo steps for which what a scene is made of does not change, before it and after."""
+BLEND = 4
+"""Demo steps that the change takes at most."""
+LEAST_SHARE = 0.05
+"""Of an observation's entries that change."""
+ALIKE = 0.8
+"""Of a scene's entries that have to be seen: not all are the same each time, such as an enemy's that waits or not."""
+BEFORE = 400
+"""Demo steps before a landmark in which the demo itself must not see its scene."""
+ENTRIES_AT_ONCE = 256
+
+
+class Landmark(NamedTuple):
+    """A demo step, and what is seen from there on: ``values`` (K,) at ``entries`` (K,) of a flattened observation."""
+
+    step: int
+    entries: NDArray[np.int64]
+    values: Values
+
+    def seen(self, observation: Values) -> bool:
+        """Whether ``observation``, of the demo's shape, shows this scene."""
+        return bool((observation.reshape(-1)[self.entries] == self.values).mean() >= ALIKE)
+
+
+def find_landmarks(observations: Values) -> list[Landmark]:
+    """The landmarks of a demo, by step.
+
+    Args:
+        observations: (T+1, ...), before each step and after the last; of a mapped array only a part at a time is read.
+    """
+    steps = len(observations)
+    flat = observations.reshape(steps, -1)
+    # A landmark at t is compared from t - BLEND - STILL to t + STILL.
+    first, last = BLEND + STILL, steps - 1 - STILL
+    if last < first or not flat.shape[1]:
+        return []
+    changes = np.zeros(last - first + 1, np.int64)
+    for begin in range(0, flat.shape[1], ENTRIES_AT_ONCE):
+        changes += _changed(np.asarray(flat[:, begin : begin + ENTRIES_AT_ONCE]), first, last).sum(axis=1)
+    landmarks = []
+    least = max(LEAST_SHARE * flat.shape[1], 2)
+    for place in np.flatnonzero(changes >= least).tolist():
+        around = changes[max(place - STILL, 0) : place + STILL + 1]
+        # Of equals the first.
+        if changes[place] < around.max() or changes[max(place - STILL, 0) : place].max(initial=0) == changes[place]:
+            continue
+        step = first + place
+        lately = np.asarray(flat[step - first : step + STILL + 1])
+        entries = np.flatnonzero(_changed(lately, first, first)[0])
+        landmark = Landmark(step, entries, np.asarray(flat[step, entries]))
+        earlier = flat[max(step - BEFORE, 0) : step - BLEND][:, entries]
+        if (earlier == landmark.values).mean(axis=1).max(initial=0) < ALIKE:
+            landmarks.append(landmark)
+    return landmarks
+
+
+def _changed(values: Values, first: int, last: int) -> NDArray[np.bool_]:
+    """bool (last - first + 1, K): which of ``values`` (T+1, K) become others around each step and are still else."""
+    moved = np.zeros(values.shape, np.int32)
+    moved[1:] = np.where(values[1:] != values[:-1], np.arange(1, len(values), dtype=np.int32)[:, None], 0)
+    latest = np.maximum.accumulate(moved, axis=0)
+    steps = np.arange(first, last + 1)
+    still_before = latest[steps - BLEND] <= (steps - BLEND - STILL)[:, None]
+    still_after = latest[steps + STILL] <= steps[:, None]
+    return np.asarray(still_before & still_after & (values[steps - BLEND] != values[steps]))

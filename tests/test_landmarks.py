@@ -1,0 +1,79 @@
+"""Where a demo's scene changes for good, and whether an agent has come there."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from demo_curriculum.landmarks import Landmark, find_landmarks
+
+ENTRIES = 40
+
+
+def seen(scenes: list[tuple[int, int]], entries: int = 20) -> np.ndarray:
+    """What is seen in scenes of (kind, demo steps): ``entries`` entries of the scene's, the others never still."""
+    kinds = np.repeat([kind for kind, _ in scenes], [steps for _, steps in scenes])
+    observations = np.arange(len(kinds) * ENTRIES, dtype=np.uint32).reshape(len(kinds), ENTRIES)
+    observations[:, :entries] = 7 * kinds[:, None] + np.arange(entries)
+    return observations
+
+
+def steps_of(observations: np.ndarray) -> list[int]:
+    return [landmark.step for landmark in find_landmarks(observations)]
+
+
+def test_a_landmark_is_where_another_scene_is_whole() -> None:
+    observations = seen([(0, 100), (1, 100)])
+    # It is drawn within three steps, half of it at once.
+    observations[101, :10] -= 7
+    observations[100, :20] -= 7
+    (landmark,) = find_landmarks(observations)
+    assert landmark.step == 102
+    assert landmark.entries.tolist() == list(range(20))
+    assert landmark.values.tolist() == [7 + entry for entry in range(20)]
+
+
+def test_it_takes_a_twentieth_of_what_is_seen_and_both_sides_to_be_still() -> None:
+    assert steps_of(seen([(0, 100), (1, 100)], entries=2)) == [100]
+    assert steps_of(seen([(0, 100), (1, 100)], entries=1)) == []
+    # From step 36 on, and up to 32 steps before the end.
+    assert steps_of(seen([(0, 36), (1, 33)])) == [36]
+    assert steps_of(seen([(0, 32), (1, 33)])) == []
+    assert steps_of(seen([(0, 36), (1, 32)])) == []
+    assert steps_of(seen([(0, 100), (1, 31), (2, 100)])) == []
+    assert steps_of(seen([(0, 3)])) == steps_of(np.zeros((500, 0), np.uint8)) == []
+
+
+def test_what_was_seen_lately_is_no_landmark() -> None:
+    assert steps_of(seen([(0, 100), (1, 50), (0, 100), (1, 50)])) == [100]
+    # Scene 0 was last seen 400 steps before it comes back, and then 401.
+    assert steps_of(seen([(0, 100), (1, 401), (0, 50)])) == [100, 501]
+    assert steps_of(seen([(0, 100), (1, 399), (0, 50)])) == [100]
+
+
+def test_pictures_and_blocks_of_entries() -> None:
+    whole = np.concatenate([seen([(0, 100), (1, 100)])] * 15, axis=1)
+    (flat,), (shaped,) = find_landmarks(whole), find_landmarks(whole.reshape(200, 4, 150))
+    assert len(flat.entries) == 300 and flat.entries.max() == 14 * 40 + 19
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(flat, shaped, strict=True))
+    assert shaped.seen(whole[150].reshape(4, 150)) and not shaped.seen(whole[50].reshape(4, 150))
+
+
+def test_a_fifth_of_a_scene_may_be_else() -> None:
+    landmark = Landmark(5, np.arange(0, 20, 2), np.ones(10))
+    observation = np.zeros((4, 5))
+    observation.reshape(-1)[:16:2] = 1
+    assert landmark.seen(observation)
+    observation.reshape(-1)[0] = 0
+    assert not landmark.seen(observation)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(40, 200)), min_size=1, max_size=12))
+def test_every_lasting_scene_is_found_once(scenes: list[tuple[int, int]]) -> None:
+    observations = seen(scenes)
+    kinds = (observations[:, 0] // 7).tolist()
+    expected = [
+        step
+        for step in range(1, len(kinds))
+        if kinds[step] != kinds[step - 1] and kinds[step] not in kinds[max(step - 400, 0) : step - 4]
+    ]
+    assert steps_of(observations) == expected
