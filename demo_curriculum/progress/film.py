@@ -14,6 +14,7 @@ from torch import Tensor
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.errors import DemoCurriculumError
+from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.simulators.protocol import Simulator
@@ -185,6 +186,7 @@ def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
+        landmarks=[find_landmarks(demo.observations)],
     )
     scenes = []
     generator = torch.Generator().manual_seed(shot.update)

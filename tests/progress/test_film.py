@@ -1,11 +1,14 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
 
 from demo_curriculum.cli.main import main
+from demo_curriculum.demo import Start
 from demo_curriculum.envs import SimulatorEnv
-from demo_curriculum.progress.film import ActionLog, begin_at, film_episode
+from demo_curriculum.landmarks import find_landmarks
+from demo_curriculum.progress.film import ActionLog, Shot, _play, begin_at, film_episode
 from demo_curriculum.progress.story import keep_demo_file
 from demo_curriculum.simulators.playback import replay_demo
 from demo_curriculum.simulators.registry import simulator_of
@@ -126,3 +129,15 @@ def test_a_film_that_fails_leaves_nothing(key, tmp_path):
     with pytest.raises(ValueError, match="not all within"):
         film_episode(described, simulator_of(demo.simulator), [0] * 9 + [99], "", tmp_path / "one.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_ends_at_a_landmark_is_judged_there():
+    door = pathlib.Path(__file__).parents[2] / "demos" / "montezuma-door.h5"
+    demo = read_demos(door)[0]
+    landmark = find_landmarks(demo.observations)[-1]
+    assert demo.returns[landmark.step] == demo.returns[300], "there is no score to reach"
+    run = describe([demo], TrainConfig(hidden=16))
+    policy = build_policy(run, simulator_for(run.demos[0], run.config)).state_dict()
+    shot = Shot(policy, 1, 1, [[300, landmark.step, 300]], Start(0, 300, landmark.step), "from the frontier")
+    scene = _play(run, demo, shot)
+    assert not scene.tied and scene.ending in ("life", "lag", "terminated")
