@@ -17,8 +17,9 @@ STILL = 32
 """Demo steps for which what a scene is made of does not change, before it and after."""
 BLEND = 4
 """Demo steps that the change takes at most."""
-LEAST_SHARE = 0.05
-"""Of an observation's entries that change."""
+LEAST_SHARE = 1 / 12
+"""Of an observation's entries that change. A room of Montezuma's Revenge is 10 to 20 bytes of 128, and what a sprite is
+drawn from, which is still too while it walks, up to 10."""
 ALIKE = 0.8
 """Of a scene's entries that have to be seen: not all are the same each time, such as an enemy's that waits or not."""
 BEFORE = 400

@@ -32,9 +32,9 @@ def test_a_landmark_is_where_another_scene_is_whole() -> None:
     assert landmark.values.tolist() == [7 + entry for entry in range(20)]
 
 
-def test_it_takes_a_twentieth_of_what_is_seen_and_both_sides_to_be_still() -> None:
-    assert steps_of(seen([(0, 100), (1, 100)], entries=2)) == [100]
-    assert steps_of(seen([(0, 100), (1, 100)], entries=1)) == []
+def test_it_takes_a_twelfth_of_what_is_seen_and_both_sides_to_be_still() -> None:
+    assert steps_of(seen([(0, 100), (1, 100)], entries=4)) == [100]
+    assert steps_of(seen([(0, 100), (1, 100)], entries=3)) == []
     # From step 36 on, and up to 32 steps before the end.
     assert steps_of(seen([(0, 36), (1, 33)])) == [36]
     assert steps_of(seen([(0, 32), (1, 33)])) == []

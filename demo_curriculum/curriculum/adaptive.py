@@ -73,6 +73,9 @@ class _Climb:
             begin = segments[-1].goal
         if begin != timeline.length:
             raise CurriculumError(f"curriculum state: the segments end at {begin}, the demo at {timeline.length}")
+        goals = {*timeline.landmarks, *(step + 1 for step in timeline.rewards), timeline.length}
+        if unknown := [segment.goal for segment in segments if segment.goal not in goals]:
+            raise CurriculumError(f"curriculum state: segments end at {unknown}, where nothing tells that they do")
         climb.segments = segments
         climb.estimates = StartEstimates.load(timeline, state)
         climb.reset = state.trials("reset", RESET_MEMORY)

@@ -237,6 +237,8 @@ def test_segments_are_saved_and_damaged_ones_refused() -> None:
     for damage in (
         lambda entry: entry.update(segments=entry["segments"][:-1]),
         lambda entry: entry["segments"][1].update(goal=150),
+        # Where there is neither a reward nor a landmark; it may be.
+        lambda entry: entry["segments"][1].update(goal=452),
         lambda entry: entry["segments"][1].update(frontier=450),
         lambda entry: entry["segments"][1].update(lowest=451),
         lambda entry: entry["segments"][1].update(waited_trials=-1),
