@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,8 @@ COLLAPSE = 0.2
 MIN_RETREAT, MAX_RETREAT = 24, 120
 MAX_SPAN = 256
 LEAST_NEED = 0.1
+LONG, APART = 4, 2
+"""Least steps of a segment, times which one is long, and times which the landmarks are apart at which it is cut."""
 LEAST_IMITATION, ENOUGH_TIES = 0.1, 0.5
 PATIENT_TRIALS, PATIENT_UPDATES = 128, 8
 """So long at a frontier is the demo imitated in full, then by how much less this is, and then the segment is cut: both,
@@ -34,12 +37,19 @@ SAVED = {"goal", "frontier", "stride", "span", "window", "lowest", "waited_trial
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
     """The (begin, goal) of each segment: cut after rewards that are at least ``gap`` demo steps apart; 0 cuts nothing.
 
-    The last reward's segment goes on to the demo's end.
+    The last reward's segment goes on to the demo's end. What is still longer than ``LONG`` gaps is cut at landmarks
+    that are ``APART`` gaps apart: so much is climbed faster side by side, and each seam has to be passed in the end.
     """
     begins = [0]
     for step in timeline.rewards[:-1]:
         if gap and step + 1 - begins[-1] >= gap and timeline.end - (step + 1) >= gap:
             begins.append(step + 1)
+    for begin, end in list(pairwise([*begins, timeline.end])):
+        for step in timeline.landmarks if gap and end - begin > LONG * gap else ():
+            if begin + APART * gap <= step <= end - APART * gap:
+                begins.append(step)
+                begin = step
+    begins.sort()
     return list(zip(begins, [*begins[1:], timeline.length], strict=True))
 
 

@@ -46,9 +46,25 @@ def test_a_demo_is_cut_after_rewards_that_are_far_enough_apart() -> None:
     assert cut(Timeline(1000, rewards=(399, 700)), 301) == [(0, 400), (400, 1000)]
 
 
-@given(rewards=st.sets(st.integers(0, 999), max_size=20), gap=st.integers(0, 600))
-def test_segments_cover_the_demo(rewards: set[int], gap: int) -> None:
-    segments = cut(Timeline(1000, rewards=tuple(sorted(rewards))), gap)
+def test_long_stretches_without_a_reward_are_cut_at_landmarks() -> None:
+    line = Timeline(2000, rewards=(1899,), landmarks=(150, 399, 420, 500, 819, 820, 1000, 1450, 1500, 1501))
+    assert cut(line, 200) == [(0, 420), (420, 820), (820, 1450), (1450, 2000)]
+    assert cut(line, 300) == [(0, 819), (819, 2000)]
+    # More than four times the least is long.
+    assert cut(Timeline(1000, rewards=(799,), landmarks=(400,)), 200) == [(0, 1000)]
+    assert cut(Timeline(1000, rewards=(800,), landmarks=(400,)), 200) == [(0, 400), (400, 1000)]
+    assert cut(line, 0) == [(0, 2000)]
+    # Only what is long: 1200 steps, and then 700.
+    assert cut(line._replace(rewards=(1199, 1899)), 200) == [(0, 420), (420, 1200), (1200, 2000)]
+
+
+@given(
+    rewards=st.sets(st.integers(0, 999), max_size=20),
+    landmarks=st.sets(st.integers(1, 999), max_size=20),
+    gap=st.integers(0, 600),
+)
+def test_segments_cover_the_demo(rewards: set[int], landmarks: set[int], gap: int) -> None:
+    segments = cut(Timeline(1000, rewards=tuple(sorted(rewards)), landmarks=tuple(sorted(landmarks))), gap)
     assert segments[0][0] == 0 and segments[-1][1] == 1000
     assert all(goal == begin for (_, goal), (begin, _) in pairwise(segments))
     assert len(segments) == 1 or all(goal - begin >= gap for begin, goal in segments)

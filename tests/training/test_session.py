@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demo_curriculum.demo import Demo
+from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
 from demo_curriculum.progress.log import comparable, read_log
 from demo_curriculum.simulators import make_simulator
@@ -19,9 +19,10 @@ from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import write_demos
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import Run
-from demo_curriculum.training.session import Limits, open_run, train
+from demo_curriculum.training.run import Run, build_trainer
+from demo_curriculum.training.session import Limits, _records, open_run, train
 from demo_curriculum.training.stall import REMEDIES
+from demo_curriculum.training.trainer import UpdateReport
 
 SMALL = {"envs": 16, "steps": 32, "hidden": 32, "lr": 1e-3, "frame_skip": 1, "sticky": 0.0}
 
@@ -78,6 +79,27 @@ def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dic
     last = [record for record in records if record["kind"] == "update"][-1]
     assert last["frontiers"] == [0] and last["reset_tie_rate"][0] >= 0.2
     assert records[0]["kind"] == "run" and records[-1]["reason"] == "frontier"
+
+
+def test_the_log_tells_jittered_episodes_and_later_lives_apart(tmp_path: Path) -> None:
+    demo = chain_demo(8)
+    run, _ = open_run(tmp_path, [demo], TrainConfig(**SMALL))  # type: ignore[arg-type]
+    outcomes = [
+        Outcome(Start(0, 0, 8), 1.0, 8, True, "tie"),
+        Outcome(Start(0, 0, 8, (0,)), 5.0, 8, True, "tie"),
+        Outcome(Start(0, 3, 8, (0, 0)), 0.0, 8, False, "lag"),
+        Outcome(Start(0, 0, 8), 9.0, 8, False, "life", lost=1),
+    ]
+    report = UpdateReport(1, 9, 9, [], outcomes, {}, None)
+    records = _records(run, build_trainer(run, [demo], Ranks()), report, 1.0, 9.0)
+    (update,) = [record for record in records if record["kind"] == "update"]
+    assert update["score"] == 1.0, "of the reset as it is, with all lives"
+    told = {name: value for name, value in update["metrics"].items() if "tie_rate" in name}
+    assert told == {
+        "rollout/tie_rate": 0.5,
+        "rollout/tie_rate_jittered": 0.5,
+        "rollout/tie_rate_later_lives": 0.0,
+    }
 
 
 def train_command(demo: Path, folder: Path, *more: str) -> list[str]:
