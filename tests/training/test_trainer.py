@@ -1,10 +1,12 @@
 import torch
 
+from demo_curriculum.curriculum import Move
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe
+from demo_curriculum.training.stall import Left
 from demo_curriculum.training.trainer import Trainer
 
 
@@ -94,3 +96,15 @@ def test_values_know_the_slack_and_actions_do_not() -> None:
     late, early = (policy(observations, torch.full((4,), slack), policy.at_reset(4)) for slack in (3, 300))
     assert torch.equal(late.logits, early.logits)
     assert (late.value_ext != early.value_ext).all() and (late.value_int != early.value_int).all()
+
+
+def test_after_a_cut_what_is_left_is_counted_anew() -> None:
+    trainer = chain_trainer()
+    updates = trainer.updates()
+    next(updates)
+    for reason, tried, still in (("advance", 1, 8), ("cut", 0, 0)):
+        trainer.stall.best, trainer.stall.tried = (0, 0, 100, 100), 1
+        trainer.entropy.least, trainer.entropy.still = Left(0, 0), 7
+        trainer.curriculum.advance = lambda: [Move(0, 20, 9, reason, 0.1, 128, 10)]  # type: ignore[method-assign, arg-type] # noqa: B023
+        next(updates)
+        assert (trainer.stall.tried, trainer.entropy.still) == (tried, still)
