@@ -343,3 +343,20 @@ def test_segments_that_were_cut_become_one_again() -> None:
         rule.record(Outcome(Start(0, 700, 1000), 0.0, 1, True, "tie", leg=1))
     assert [move.reason for move in rule.advance()] == ["merge"]
     assert rule.report()["demos"][0]["segments"] == [[0, 1000, 0]]
+
+
+def test_a_cut_leaves_what_is_known_where_it_belongs() -> None:
+    line = Timeline(1000, rewards=(399, 600, 899), landmarks=(750,))
+    rule = AdaptiveCurriculum([line], split=350)
+    assert rule.report()["demos"][0]["segments"] == [[0, 400, 368], [400, 1000, 868]]
+    record(rule, 400, 1000, ties=3, trials=7, leg=1)
+    # It was once further than it is now, and than the landmark.
+    rule._climbs[0].segments[1].lowest = 720
+    assert [move.goal for move in stand_still(rule)] == [750]
+    # A landmark is not tied by the last reward before it.
+    assert rule.report()["demos"][0]["segments"] == [[0, 400, 368], [400, 750, 718], [750, 1000, 868]]
+    saved = rule.state_dict()["demos"][0]["segments"]
+    assert [entry["handed"]["total"] for entry in saved] == [0, 7, 0]
+    other = AdaptiveCurriculum([line], split=350)
+    other.load_state_dict(rule.state_dict())
+    assert other.report() == rule.report()
