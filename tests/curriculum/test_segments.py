@@ -326,6 +326,9 @@ def test_only_what_may_be_in_segments_is_cut() -> None:
     assert stand_still(rule, 40) == []
     rule = AdaptiveCurriculum([Timeline(1000, rewards=(899,))], split=300)
     assert stand_still(rule, 40) == []
+    # The frontier is there, as it is on a bridge.
+    rule = AdaptiveCurriculum([Timeline(1000, rewards=(899,), landmarks=(868,))], split=300)
+    assert stand_still(rule, 40) == []
 
 
 def test_segments_that_were_cut_become_one_again() -> None:

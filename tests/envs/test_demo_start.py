@@ -654,3 +654,64 @@ def test_an_episode_goes_on_over_a_landmark() -> None:
         (0, 120, True, 0),
     ]
     assert rewards == 3.0 and outcomes[-1].score == 1.0
+
+
+def test_what_the_agent_has_counts_after_a_lost_life_and_not_what_the_demo_had() -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    rewards = demo.rewards.copy()
+    rewards[4] = 2.0
+    demo = replace(demo, rewards=rewards)
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1),
+        [demo],
+        lambda rng: Start(0, 0, 20),
+        again=lambda start, step, rng: Start(0, step, start.goal),
+        lag=50,
+        tail=0.0,
+    )
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(simulator.act(wait=False))
+    env.step(simulator.die())
+    # One point, where the demo has two at once from step 5 on; four more are to come of its five.
+    assert env.reset()[1]["demo_start"] == Start(0, 5, 20) and simulator.position == 0
+    for _ in range(19):
+        assert "demo_start" not in env.step(simulator.act(wait=False))[4]
+    *_, info = env.step(simulator.act(wait=False))
+    assert info["outcomes"] == [Outcome(Start(0, 5, 20), 4.0, 20, True, "terminated", lost=1)]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_episode_after_a_lost_life_is_none_of_the_whole_game(dies: bool) -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys[:15].tolist(), origin="script")
+    goals = iter([15, 15, 5, 5, 5])
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1),
+        [demo],
+        lambda rng: Start(0, 0, next(goals)),
+        again=lambda start, step, rng: Start(0, step, start.goal),
+        lag=50,
+        tail=0.0,
+        beyond=3,
+    )
+    env.reset(seed=0)
+
+    def play() -> tuple[int, list[Outcome]]:
+        env.reset()
+        if dies:
+            env.step(simulator.die())
+            assert env.reset()[1]["demo_start"].step == 0
+        for step in range(1, 30):
+            *_, terminated, truncated, info = env.step(simulator.act(wait=False))
+            if terminated or truncated:
+                return step, info["outcomes"]
+        raise AssertionError
+
+    # It does not look further after the tie, as one from the reset does.
+    length, outcomes = play()
+    assert length == (16 if dies else 18) and [outcome.lost for outcome in outcomes] == [int(dies)]
+    # What it comes to in the first segment says nothing of all of them.
+    length, outcomes = play()
+    assert length == 6 and [outcome.start.goal for outcome in outcomes] == ([5] if dies else [5, 15])
