@@ -145,9 +145,9 @@ class Segment:
     def cut(self, timeline: Timeline, least: int) -> Segment | None:
         """Gives what lies before a frontier that stands still to a segment of its own, which is returned.
 
-        It is judged at the latest landmark that is before the frontier, as no bridge is that was just made there, and at
-        least ``least`` demo steps after the beginning; None where there is none, or where the frontier has not stood
-        still for long. This segment begins there from now on.
+        It is judged at the latest landmark that is at least ``least`` demo steps after the beginning and before the
+        frontier, not at it, where a bridge was just made. None where there is none, or where the frontier has not
+        stood still for long. This segment begins there from now on.
         """
         landmarks = [step for step in timeline.landmarks if self.begin + least <= step < self.frontier]
         if not landmarks or self.waited < 1:
