@@ -573,6 +573,29 @@ def test_a_seeded_reset_forgets_a_lost_life() -> None:
     env.step(simulator.die())
     env.reset(seed=0)
     assert simulator.lives == 3 and simulator.position == 0
+    assert env.step(simulator.die())[4]["demo_start"].lost == 0
+
+
+def test_a_life_lost_after_the_tie_is_not_gone_on_from() -> None:
+    simulator = MortalChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    asked = []
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1),
+        [demo],
+        lambda rng: Start(0, 3, 5),
+        again=lambda start, step, rng: asked.append(step),  # type: ignore[func-returns-value]
+        tail=9.0,
+    )
+    env.reset(seed=3)
+    for _ in range(2):
+        env.step(simulator.act(wait=False))
+    assert env.slack == 1000
+    outcome = env.step(simulator.die())[4]["demo_start"]
+    assert (outcome.tied, outcome.ending, asked) == (True, "life", [])
+    env.reset()
+    env.step(simulator.die())
+    assert asked == [0]
 
 
 class ScenicChain(PatientChain):
