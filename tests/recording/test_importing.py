@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
+from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.recording.importing import import_openai_demo
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import replay_demo
@@ -38,6 +39,10 @@ def test_montezuma_begins_at_its_first_checkpoint(openai_demos):
     recorded = pickle.loads((openai_demos / "MontezumaRevenge.demo").read_bytes())["lives"]
     assert demo.lives.tolist() == recorded[100:]
     assert [snapshot.step for snapshot in demo.snapshots] == list(range(0, 52_961, 100))
+    # A landmark is nearly always a room that is entered; byte 3 says which.
+    rooms = demo.observations[:, 3].tolist()
+    entered = [rooms[found.step - 8] != rooms[found.step] for found in find_landmarks(demo.observations)]
+    assert len(entered) > 100 and sum(entered) >= len(entered) - 2
     short = demo.trim(380 - 100)
     assert replay_demo(make_simulator("ALE/MontezumaRevenge-v5"), short).matched
 
