@@ -12,7 +12,7 @@ WHOLE = Start(0, 0, 5)
 
 
 def outcome(score, path):
-    return Outcome(WHOLE, score, len(path), True, "tie", 0, tuple(path))
+    return Outcome(WHOLE, score, len(path), True, "tie", path=tuple(path))
 
 
 def test_a_climb_leaves_its_best_episode_as_a_demo(tmp_path):
