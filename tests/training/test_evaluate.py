@@ -44,8 +44,11 @@ class Keyring(Policy):
     def __init__(self, keys: np.ndarray, sureness: float = 100.0) -> None:
         super().__init__((1, len(keys) + 1), 4, hidden=4)
         self.keys, self.sureness = torch.from_numpy(keys), sureness
+        self.actor = torch.nn.Identity()
 
-    def logits(self, observations: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _features(
+        self, observations: torch.Tensor, hidden: torch.Tensor, begins: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self.keys[observations[:, -1].float().argmax(dim=1).clamp_max(len(self.keys) - 1)]
         return torch.nn.functional.one_hot(chosen, 4) * self.sureness, hidden
 
