@@ -168,7 +168,7 @@ def test_the_archive_grows():
     assert by_visits(archive, 0.9999) == [2999]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_the_shortest_way_that_costs_no_life_is_found_from_any_seed(seed):
     demo = search_demo(Ledge(), until_score=10, seed=seed, polish_frames=100_000)

@@ -132,7 +132,7 @@ def door(simulator):
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 11)), min_size=1, max_size=4),
     actions=st.lists(st.integers(0, 6), max_size=40),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_are_refused_or_play_on(changes, actions):
     simulator = fuzzed()
     simulator.reset()
