@@ -143,11 +143,11 @@ class AdaptiveCurriculum:
     lost: with one life less, at another place and time. No frontier and no tie rate takes note of it. Before the agent
     can play the game with one life there is little to be learnt from the next ones, and they cost as much.
 
-    *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and each segment is
-    climbed on its own by the one policy. A segment at its beginning is drawn by how often it fails. An episode that
-    ties a segment goes on into the next one once that is at its beginning too: always from the reset, else as often as
-    the next one fails. Where it arrived further episodes begin, so that a segment is learnt from where the agent comes
-    to it and not only from where the demo passed.
+    *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
+    for long at landmarks, and each segment is climbed on its own by the one policy. A segment at its beginning is drawn
+    by how often it fails. An episode that ties a segment goes on into the next one once that is at its beginning too:
+    always from the reset, else as often as the next one fails. Where it arrived further episodes begin, so that a
+    segment is learnt from where the agent comes to it and not only from where the demo passed.
     Two neighbours become one when what is handed over ties so often that both together tie ``MERGED_RATE`` times the
     threshold, all when the reset ties the whole demo.
 

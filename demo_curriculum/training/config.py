@@ -18,8 +18,8 @@ class TrainConfig:
         seed: fixes everything random.
         rule: how the curriculum moves. "adaptive" is ours; "openai" (the backward algorithm's), "rfcl", "backplay"
             and "reverse-walk" are published rules; "uniform" is no curriculum and "reset" no demo, the controls.
-        split: least demo steps of a segment that is climbed on its own, cut after a reward; 0 climbs the demo in one
-            piece. The other rules always do.
+        split: least demo steps of a segment that is climbed on its own, cut after a reward or, where there is none for
+            long, at a landmark; 0 climbs the demo in one piece. The other rules always do.
         mixture: whether episodes also begin behind the frontier's window, as far as the rule is "adaptive".
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.

@@ -127,8 +127,8 @@ class Rollout:
         self.began[row, envs] = standing.began
         self.next_frames[row, envs] = torch.from_numpy(next_observations[:, -1])
         self.actions[row, envs], self.log_probs[row, envs] = decision.action, decision.log_prob
-        if decision.values is not None:
-            self.values_ext[row, envs], self.values_int[row, envs] = decision.values.unbind(dim=1)
+        assert decision.values is not None, "decisions to learn from know the slack"
+        self.values_ext[row, envs], self.values_int[row, envs] = decision.values.unbind(dim=1)
         self.rewards[row, envs] = torch.from_numpy(rewards)
         self.terminated[row, envs] = torch.from_numpy(terminations)
         self.ended[row, envs] = torch.from_numpy(ended)

@@ -169,18 +169,19 @@ def test_gymnasium_accepts_it(observation: str) -> None:
 class PatientChain(LockedChain):
     """A chain on which wrong actions only cost time, with a reward behind every fifth door; it counts them."""
 
-    waited = 0
+    # How often nothing came of an action, and a life was lost.
+    waited, died = 0, 0
 
     def reset(self) -> None:
         super().reset()
-        self.waited = 0
+        self.waited, self.died = 0, 0
 
     def save(self) -> bytes:
-        return super().save() + bytes([self.waited])
+        return super().save() + bytes([self.waited, self.died])
 
     def restore(self, data: bytes) -> None:
-        super().restore(data[:-1])
-        self.waited = data[-1]
+        super().restore(data[:-2])
+        self.waited, self.died = data[-2:]
 
     def play(self, actions: Sequence[int]) -> float:
         reward = 0.0
@@ -465,30 +466,17 @@ def test_no_ops_that_lose_a_life_are_left_out_of_a_walk():
 class MortalChain(PatientChain):
     """It begins with three lives; the action after the right one costs a life and leads back five doors at most."""
 
-    _lives = 3
-
     @property
     def lives(self) -> int:
-        return self._lives
-
-    def reset(self) -> None:
-        super().reset()
-        self._lives = 3
-
-    def save(self) -> bytes:
-        return super().save() + bytes([self._lives])
-
-    def restore(self, data: bytes) -> None:
-        super().restore(data[:-1])
-        self._lives = data[-1]
+        return 3 - self.died
 
     def play(self, actions: Sequence[int]) -> float:
         reward = 0.0
         for action in actions:
             if action == (self.keys[self.position] + 2) % 4:
-                self._lives -= 1
+                self.died += 1
                 self.position = max(self.position - 5, 0)
-                self.game_over = self._lives == 0
+                self.game_over = self.lives == 0
             else:
                 reward += super().play([action])
         return reward
@@ -497,19 +485,27 @@ class MortalChain(PatientChain):
         return int(self.keys[self.position] + 2) % 4
 
 
-def test_an_episode_can_begin_where_a_life_was_lost() -> None:
+def mortal_env(
+    start: Start, steps: int = 20, first_reward: float = 1.0, **kwargs: Any
+) -> tuple[DemoStart, MortalChain]:
+    """Lost lives are always gone on from, unless ``again`` says else; seeded with 0."""
     simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    demo = play_demo(simulator, simulator.keys[:steps].tolist(), origin="script")
+    demo.rewards[4] = first_reward
+    kwargs.setdefault("again", lambda start, step, rng: Start(0, step, start.goal))
+    env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, **kwargs)
+    env.reset(seed=0)
+    return env, simulator
+
+
+def test_an_episode_can_begin_where_a_life_was_lost() -> None:
     asked = []
 
     def again(start: Start, step: int, rng: np.random.Generator) -> Start | None:
         asked.append((start, step))
         return Start(0, step, start.goal)
 
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: Start(0, 3, 20), again=again, lag=6, tail=0.0
-    )
-    env.reset(seed=0)
+    env, simulator = mortal_env(Start(0, 3, 20), again=again, lag=6, tail=0.0)
     for _ in range(9):
         env.step(simulator.act(wait=False))
     observation, *_, terminated, truncated, info = env.step(simulator.die())
@@ -528,16 +524,7 @@ def test_an_episode_can_begin_where_a_life_was_lost() -> None:
 
 
 def test_what_is_late_after_a_lost_life_is_counted_from_the_score() -> None:
-    simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1),
-        [demo],
-        lambda rng: Start(0, 0, 20),
-        again=lambda start, step, rng: Start(0, step, start.goal),
-        lag=6,
-    )
-    env.reset(seed=0)
+    env, simulator = mortal_env(Start(0, 0, 20), lag=6)
     for _ in range(9):
         env.step(simulator.act(wait=False))
     env.step(simulator.die())
@@ -561,15 +548,7 @@ def test_what_is_late_after_a_lost_life_is_counted_from_the_score() -> None:
 
 
 def test_a_seeded_reset_forgets_a_lost_life() -> None:
-    simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1),
-        [demo],
-        lambda rng: Start(0, 0, 20),
-        again=lambda start, step, rng: Start(0, step, start.goal),
-    )
-    env.reset(seed=0)
+    env, simulator = mortal_env(Start(0, 0, 20))
     env.step(simulator.die())
     env.reset(seed=0)
     assert simulator.lives == 3 and simulator.position == 0
@@ -577,16 +556,8 @@ def test_a_seeded_reset_forgets_a_lost_life() -> None:
 
 
 def test_a_life_lost_after_the_tie_is_not_gone_on_from() -> None:
-    simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
-    asked = []
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1),
-        [demo],
-        lambda rng: Start(0, 3, 5),
-        again=lambda start, step, rng: asked.append(step),  # type: ignore[func-returns-value]
-        tail=9.0,
-    )
+    asked: list[int] = []
+    env, simulator = mortal_env(Start(0, 3, 5), again=lambda start, step, rng: asked.append(step), tail=9.0)
     env.reset(seed=3)
     for _ in range(2):
         env.step(simulator.act(wait=False))
@@ -680,20 +651,7 @@ def test_an_episode_goes_on_over_a_landmark() -> None:
 
 
 def test_what_the_agent_has_counts_after_a_lost_life_and_not_what_the_demo_had() -> None:
-    simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
-    rewards = demo.rewards.copy()
-    rewards[4] = 2.0
-    demo = replace(demo, rewards=rewards)
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1),
-        [demo],
-        lambda rng: Start(0, 0, 20),
-        again=lambda start, step, rng: Start(0, step, start.goal),
-        lag=50,
-        tail=0.0,
-    )
-    env.reset(seed=0)
+    env, simulator = mortal_env(Start(0, 0, 20), first_reward=2.0, lag=50, tail=0.0)
     for _ in range(5):
         env.step(simulator.act(wait=False))
     env.step(simulator.die())
@@ -707,22 +665,9 @@ def test_what_the_agent_has_counts_after_a_lost_life_and_not_what_the_demo_had()
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_an_episode_after_a_lost_life_is_none_of_the_whole_game(dies: bool) -> None:
-    simulator = MortalChain("LockedChain-20")
-    demo = play_demo(simulator, simulator.keys[:15].tolist(), origin="script")
-    goals = iter([15, 15, 5, 5, 5])
-    env = DemoStart(
-        SimulatorEnv(simulator, frame_skip=1),
-        [demo],
-        lambda rng: Start(0, 0, next(goals)),
-        again=lambda start, step, rng: Start(0, step, start.goal),
-        lag=50,
-        tail=0.0,
-        beyond=3,
-    )
-    env.reset(seed=0)
 
-    def play() -> tuple[int, list[Outcome]]:
-        env.reset()
+    def play(goal: int) -> tuple[int, list[Outcome]]:
+        env, simulator = mortal_env(Start(0, 0, goal), steps=15, lag=50, tail=0.0, beyond=3)
         if dies:
             env.step(simulator.die())
             assert env.reset()[1]["demo_start"].step == 0
@@ -733,8 +678,8 @@ def test_an_episode_after_a_lost_life_is_none_of_the_whole_game(dies: bool) -> N
         raise AssertionError
 
     # It does not look further after the tie, as one from the reset does.
-    length, outcomes = play()
+    length, outcomes = play(goal=15)
     assert length == (16 if dies else 18) and [outcome.lost for outcome in outcomes] == [int(dies)]
     # What it comes to in the first segment says nothing of all of them.
-    length, outcomes = play()
+    length, outcomes = play(goal=5)
     assert length == 6 and [outcome.start.goal for outcome in outcomes] == ([5] if dies else [5, 15])
