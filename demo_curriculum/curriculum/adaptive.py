@@ -139,9 +139,9 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
-    *Lives.* As often as the game's own reset is tied, a lost life is followed by an episode that begins where it was
+    *Lives.* As often as a climbed segment is tied, a life lost in it is followed by an episode that begins where it was
     lost: with one life less, at another place and time. No frontier and no tie rate takes note of it. Before the agent
-    can play the game with one life there is little to be learnt from the next ones, and they cost as much.
+    can play a segment with one life there is little to be learnt from the next ones, and they cost as much.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
     for long at landmarks, and each segment is climbed on its own by the one policy. A segment at its beginning is drawn
@@ -213,8 +213,10 @@ class AdaptiveCurriculum:
         return sum(climb.left for climb in self._climbs)
 
     @property
-    def climbs(self) -> bool:
-        return any(segment.left for climb in self._climbs for segment in climb.segments)
+    def climbing(self) -> float:
+        segments = [segment for climb in self._climbs for segment in climb.segments]
+        unfinished = sum(segment.goal - segment.begin for segment in segments if segment.left)
+        return unfinished / sum(segment.goal - segment.begin for segment in segments)
 
     @property
     def spans(self) -> list[Span]:
@@ -280,9 +282,12 @@ class AdaptiveCurriculum:
     def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
         climb = self._climbs[start.demo]
         index = climb.segment_to(start.goal)
-        if not self._later_lives or index is None or not climb.segments[index].frontier <= step < start.goal:
+        if not self._later_lives or index is None or step >= start.goal:
             return None
-        return Start(start.demo, step, start.goal) if rng.random() < (climb.reset.tie_rate or 0.0) else None
+        segment = climb.segments[index]
+        if segment.left or rng.random() >= segment.tie_rate:
+            return None
+        return Start(start.demo, max(step, segment.begin), start.goal)
 
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)

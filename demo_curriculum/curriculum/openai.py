@@ -125,8 +125,8 @@ class OpenAICurriculum:
         return sum(self.frontiers)
 
     @property
-    def climbs(self) -> bool:
-        return not self.finished
+    def climbing(self) -> float:
+        return float(not self.finished)
 
     @property
     def spans(self) -> list[Span]:

@@ -145,8 +145,11 @@ class Curriculum(Protocol):
         ...
 
     @property
-    def climbs(self) -> bool:
-        """Whether there is a frontier that is yet to move; until it is finished, for a rule that does not settle."""
+    def climbing(self) -> float:
+        """The share of the demos' steps that are in stretches whose frontier is yet to move.
+
+        For a rule that does not settle 1 until it is finished.
+        """
         ...
 
     @property

@@ -100,8 +100,8 @@ class SerialCurriculum(ABC, Generic[ClimbT]):
         return sum(climb.left for climb in self._climbs)
 
     @property
-    def climbs(self) -> bool:
-        return not self.finished
+    def climbing(self) -> float:
+        return float(not self.finished)
 
     @property
     def spans(self) -> list[Span]:

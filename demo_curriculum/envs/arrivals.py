@@ -15,11 +15,15 @@ CAPACITY = 4
 
 
 class Arrival(NamedTuple):
-    """An environment at the moment when its agent tied a segment; ``stack`` as observed then."""
+    """An environment at the moment when its agent tied a segment; ``stack`` as observed then.
+
+    ``clock`` is the demo step that the agent was at by its time; before the segment's end where it was faster.
+    """
 
     state: bytes
     stack: NDArray[Any]
     previous_action: int
+    clock: int
 
 
 class Arrivals:

@@ -58,9 +58,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
       published, so that dawdling has no future to hope for; or when a life is lost, if ``end_on_life_loss``;
     - as the game itself says.
 
-    After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score and its lateness
-    count from there. A start at which episodes went on begins as one of them arrived, no longer as the demo did; such
-    an episode begins with its second leg.
+    After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score counts from there,
+    and its lateness too, unless it was faster than the demo: what it gained it keeps. A start at which episodes went on
+    begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg.
 
     After a lost life, as far as the game is not over, ``again`` may let the next episode begin right there instead of
     at a drawn start: with the score so far, and as late as if the demo had just got as much.
@@ -153,13 +153,18 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._following: Start | None = None
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
-    def _begin_episode(self, start: Start, *, before: float | None = None, lost: int = 0) -> None:
+    def _begin_episode(
+        self, start: Start, *, before: float | None = None, clock: int | None = None, lost: int = 0
+    ) -> None:
         self._origin, self._lost = start, lost
         self._earlier_score, self._earlier_length, self._leg = 0.0, 0, 0
-        self._begin_leg(start, before)
+        self._begin_leg(start, before, clock)
 
-    def _begin_leg(self, start: Start, before: float | None = None) -> None:
-        """``before``: the agent's score so far, counted as the demo's; the demo's own by default."""
+    def _begin_leg(self, start: Start, before: float | None = None, clock: int | None = None) -> None:
+        """``before``: the agent's score so far, counted as the demo's; the demo's own by default.
+
+        ``clock``: the demo step that the agent is at by its time, as far as it is faster than the demo.
+        """
         self._start = start
         self._landmark = self._landmarks.get((start.demo, start.goal))
         returns = self._returns[start.demo]
@@ -168,6 +173,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._peak = max(float(self._best[start.demo][max(start.step, 0)]), self._before)
         # A walk away takes as long back.
         self._clock = start.step - len(start.walk) * self.env.frame_skip
+        if clock is not None:
+            self._clock = min(self._clock, clock)
         self._score = 0.0
         self._length = 0
         self._tail_left: int | None = None
@@ -219,7 +226,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
                 observation = self.env.wait(start.walk)
         else:
             observation = self.env.begin(demo, start.step, start.demo, start.walk)
-        self._begin_episode(start)
+        self._begin_episode(start, clock=None if arrival is None else arrival.clock)
         if arrival is not None:
             self._leg = 1
         return observation, {"demo_start": start, "lives": self._lives}
@@ -253,8 +260,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
                 self._earlier_score += self._score
                 self._earlier_length += self._length
                 self._leg += 1
-                self._begin_leg(following)
-                self._arrivals.add(following, self.env.arrive())
+                self._begin_leg(following, clock=self._clock)
+                self._arrivals.add(following, self.env.arrive(self._clock))
         self._lives = info["lives"]
         if ending is not None:
             self._following = self._after_life() if ending == "life" else None

@@ -166,9 +166,9 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self._untouched = False
         return self._stack.copy()
 
-    def arrive(self) -> Arrival:
-        """What is here now, for ``begin_as`` to begin with."""
-        return Arrival(self.simulator.save(), self._stack.copy(), self._previous_action)
+    def arrive(self, clock: int) -> Arrival:
+        """What is here now, for ``begin_as`` to begin with; ``clock`` as ``Arrival``'s."""
+        return Arrival(self.simulator.save(), self._stack.copy(), self._previous_action, clock)
 
     def begin_as(self, arrival: Arrival) -> NDArray[Any]:
         """Begins an episode where an earlier one arrived; returns the first observation."""

@@ -13,13 +13,15 @@ class LearningRateControl:
     """The learning rate by what it comes to (Schulman et al. 2017 adapt the penalty so; rsl_rl the rate).
 
     An update that moves the policy by more than twice the target divides the rate by 1.5; one that moves it by less
-    than half multiplies it, up to ``most``. While the frontiers move fast, haste pays. After that, before hard spots
-    and once all is climbed, it throws away as much as it finds: the surer a policy, the further the same rate moves it.
+    than half multiplies it, up to ``most``. While the frontiers move fast, haste pays, the more the more of the demos
+    is still climbed. After that, before hard spots and in what is climbed, it throws away as much as it finds: the
+    surer a policy, the further the same rate moves it.
 
     Args:
         most: the rate at the beginning, and at most.
-        climbing, settling: targets while frontiers move fast, by 3 % of what is left in 50 updates, and else: nats of
-            approximate KL divergence, the mean over an update's minibatches.
+        climbing, settling: targets while frontiers move fast everywhere, by 3 % of what is left in 50 updates, and
+            where none does: nats of approximate KL divergence, the mean over an update's minibatches. Where some do, a
+            geometric mean of both, weighted by their share.
     """
 
     def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.001) -> None:
@@ -27,13 +29,13 @@ class LearningRateControl:
         self.rate = most
         self.left_lately: float | None = None
 
-    def update(self, kl: float, left: int, climbs: bool) -> None:
-        """Once per training update; ``left`` and ``climbs`` are the curriculum's."""
+    def update(self, kl: float, left: int, climbing: float) -> None:
+        """Once per training update; ``left`` and ``climbing`` are the curriculum's."""
         if self.left_lately is None:
             self.left_lately = 2.0 * left
         self.left_lately += (left - self.left_lately) / MEMORY
-        hastens = climbs and self.left_lately - left >= HASTE * left
-        target = self.climbing if hastens else self.settling
+        haste = climbing if self.left_lately - left >= HASTE * left else 0.0
+        target = self.settling * (self.climbing / self.settling) ** haste
         if kl > 2 * target:
             self.rate /= STEP
         elif kl < target / 2:

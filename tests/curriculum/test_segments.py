@@ -118,10 +118,11 @@ def test_a_segment_at_its_beginning_is_imitated_until_it_is_tied_often() -> None
         assert rule.spans == [Span(0, 168, 200), Span(0, 200, 451, imitation), Span(0, 919, 1000)]
     record(rule, 200, 451, ties=0, trials=100, leg=1)
     assert rule.spans[1].imitation == 1.0, "not from where the agent arrives"
+    assert rule.climbing == (200 + 549) / 1000
     climb(rule, 200)
-    assert rule.climbs
+    assert rule.climbing == 549 / 1000
     climb(rule, 1000)
-    assert not rule.climbs and rule.left == 2
+    assert rule.climbing == 0.0 and rule.left == 2
 
 
 def test_a_frontier_that_stands_still_is_imitated_less_and_less() -> None:

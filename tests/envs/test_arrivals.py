@@ -5,7 +5,7 @@ from demo_curriculum.envs.arrivals import CAPACITY, Arrival, Arrivals
 
 
 def arrival(number: int) -> Arrival:
-    return Arrival(bytes([number]), np.zeros(1), number)
+    return Arrival(bytes([number]), np.zeros(1), number, 5)
 
 
 def test_the_latest_at_each_start_are_kept_and_outdated_goals_dropped() -> None:

@@ -349,6 +349,40 @@ def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
     assert simulator.save() == arrived
 
 
+@pytest.mark.parametrize(("waits", "slack"), [(0, 12), (3, 9), (5, 9)])
+def test_who_is_faster_than_the_demo_keeps_the_time_beyond_a_seam(waits: int, slack: int) -> None:
+    """The demo waits three times, has rewards at 8, 13, 18, 23, and is cut after the first; lag 4."""
+    following = Start(0, 8, 23)
+    simulator = PatientChain("LockedChain-20")
+    actions = [*[simulator.act(wait=True)] * 3, *simulator.keys.tolist()]
+    demo = play_demo(simulator, actions, origin="script")
+
+    def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        return following if reached.goal == 8 else None
+
+    def begin(start: Start) -> DemoStart:
+        env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, onward=onward, lag=4)
+        env.reset(seed=0)
+        return env
+
+    env = begin(Start(0, 0, 8))
+    for step in range(waits + 5):
+        env.step(simulator.act(wait=step < waits))
+    # The next reward is due at 13 + 4; who came at 5 has three steps more than who came at 8, or later.
+    assert env.slack == slack
+    # As for who begins where it arrived.
+    arrived = env.state_dict()
+    env.sample = lambda rng: following
+    env.reset()
+    assert env.slack == slack
+    resumed = begin(following)
+    assert resumed.slack == 9, "the demonstrator's own time, where nobody has arrived"
+    resumed.load_state_dict(arrived)
+    assert resumed.slack == slack
+    resumed.reset()
+    assert resumed.slack == slack
+
+
 def test_the_best_path_from_the_reset_is_told_with_what_was_executed() -> None:
     def play(wait_until: int) -> Outcome:
         env.reset()
