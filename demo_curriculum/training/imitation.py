@@ -93,10 +93,18 @@ class Teachers:
         self.pairs, self.warm_up, self.successes = pairs, warm_up, successes
 
     def lessons(
-        self, count: int, size: int, curriculum: Curriculum, rng: np.random.Generator, device: torch.device
+        self,
+        count: int,
+        size: int,
+        curriculum: Curriculum,
+        rng: np.random.Generator,
+        device: torch.device,
+        *,
+        self_imitation: float = 1.0,
     ) -> Iterator[Lesson]:
         """``count`` lessons: each of ``size`` pairs, drawn all at once, which takes less time, and as many successes
-        once there are any; none where ``size`` is 0."""
+        once there are any, of ``self_imitation`` times their weight; none where ``size`` is 0.
+        """
         if not size:
             return
         drawn = self.pairs.sample(count * size, curriculum.spans, curriculum.success, rng)
@@ -106,7 +114,8 @@ class Teachers:
             observations, actions, weights = (part[rows].to(device) for part in drawn[:3])
             lesson = Lesson(observations, actions, weights, self.warm_up.states(drawn.places[chosen]))
             if self.successes is not None and len(self.successes):
-                own = self.successes.sample(size, curriculum.success, rng)
+                own = Lesson(*self.successes.sample(size, curriculum.success, rng))
+                own = own._replace(weights=self_imitation * own.weights)
                 lesson = Lesson(*(torch.cat([part, more.to(device)]) for part, more in zip(lesson, own, strict=True)))
                 # The loss is a mean over all: the demos count as much as without successes, and these beside them.
                 lesson = lesson._replace(weights=2 * lesson.weights)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from demo_curriculum.curriculum import Curriculum
 
-Remedy = Literal["entropy up, learning rate down", "easier starts", "bonus up", "imitation up"]
+Remedy = Literal["entropy up, learning rate down", "easier starts", "bonus up", "imitation up", "self-imitation up"]
 REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 """In the order in which they are tried; each stays until there is progress again."""
 
@@ -22,6 +22,7 @@ class Factors(NamedTuple):
     lr: float = 1.0
     bonus: float = 1.0
     imitation: float = 1.0
+    self_imitation: float = 1.0
 
 
 class Left(NamedTuple):
@@ -99,6 +100,7 @@ class StallWatch:
             lr=SLOWER if "entropy up, learning rate down" in names else 1.0,
             bonus=STRONGER if "bonus up" in names else 1.0,
             imitation=STRONGER if "imitation up" in names else 1.0,
+            self_imitation=STRONGER if "self-imitation up" in names else 1.0,
         )
 
     def state_dict(self) -> dict[str, Any]:

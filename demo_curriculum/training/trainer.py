@@ -306,7 +306,9 @@ class Trainer:
         sums: dict[str, float] = {}
         for _ in range(self.epochs):
             size = -(-IMITATION_BATCH // self.ranks.size) if self.imitation else 0
-            lessons = self.teachers.lessons(self.minibatches, size, self.curriculum, self.rng, self.device)
+            lessons = self.teachers.lessons(
+                self.minibatches, size, self.curriculum, self.rng, self.device, self_imitation=factors.self_imitation
+            )
             for rows, begins, learned in self.sequences.minibatches(columns["age"], self.minibatches, self.generator):
                 batch = {name: values[rows] for name, values in flat.items()}
                 observations, slack, hidden = batch["observations"], batch["slack"], batch["hidden"]

@@ -103,6 +103,9 @@ def test_minibatches_of_pairs_are_mixed() -> None:
     for alone, together in zip(drawn, joined, strict=True):
         assert len(together.actions) == 100 and together.weights[50:].tolist() == [2.0] * 50
         assert together.weights[:50].sum() / 100 == pytest.approx(float(alone.weights.mean()))
+    rng, more = np.random.default_rng(0), Teachers(pairs, warm_up, own)
+    for lesson in more.lessons(2, 50, curriculum, rng, policy.device, self_imitation=3.0):
+        assert lesson.weights[50:].tolist() == [6.0] * 50 and lesson.weights[:50].max() <= 2.0
     assert not list(teachers.lessons(8, 0, curriculum, np.random.default_rng(0), policy.device))
 
 

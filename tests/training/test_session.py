@@ -208,8 +208,8 @@ def test_a_climb_that_stands_still_tries_everything_and_says_so(chain: Path, tmp
     remedies = [record for record in records if record["kind"] == "remedy"]
     assert [record["remedy"] for record in remedies] == list(REMEDIES)
     first = remedies[0]["update"]
-    assert [record["update"] - first for record in remedies] == [0, 3, 6, 9]
-    assert records[-1] == {"kind": "end", "update": first + 12, "reason": "stalled"}
+    assert [record["update"] - first for record in remedies] == [0, 3, 6, 9, 12]
+    assert records[-1] == {"kind": "end", "update": first + 15, "reason": "stalled"}
     weights = [record["metrics"]["train/entropy_weight"] for record in records if record["kind"] == "update"]
     assert weights[first - 2] == pytest.approx(0.003) and weights[first - 1] == pytest.approx(0.009)
 

@@ -16,6 +16,8 @@ def test_remedies_come_one_after_the_other_and_then_it_is_stalled() -> None:
     assert wait(watch, 3, 100) == [None, None, REMEDIES[2]]
     assert wait(watch, 3, 100) == [None, None, REMEDIES[3]]
     assert watch.factors == Factors(entropy=3.0, lr=0.5, bonus=3.0, imitation=3.0)
+    assert wait(watch, 3, 100) == [None, None, REMEDIES[4]]
+    assert watch.factors == Factors(entropy=3.0, lr=0.5, bonus=3.0, imitation=3.0, self_imitation=3.0)
     assert not watch.stalled
     assert wait(watch, 2, 100) == [None, None] and not watch.stalled
     wait(watch, 1, 100)
