@@ -139,9 +139,10 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
-    *Lives.* As often as a climbed segment is tied, a life lost in it is followed by an episode that begins where it was
-    lost: with one life less, at another place and time. No frontier and no tie rate takes note of it. Before the agent
-    can play a segment with one life there is little to be learnt from the next ones, and they cost as much.
+    *Lives.* As often as the game's own reset is tied, a life lost in a climbed segment is followed by an episode that
+    begins where it was lost: with one life less, at another place and time. No frontier and no tie rate takes note of
+    it. Before the agent can play the game with one life there is little to be learnt from the next ones, and they cost
+    as much.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
     for long at landmarks, and each segment is climbed on its own by the one policy. A segment at its beginning is drawn
@@ -285,7 +286,7 @@ class AdaptiveCurriculum:
         if not self._later_lives or index is None or step >= start.goal:
             return None
         segment = climb.segments[index]
-        if segment.left or rng.random() >= segment.tie_rate:
+        if segment.left or rng.random() >= (climb.reset.tie_rate or 0.0):
             return None
         return Start(start.demo, max(step, segment.begin), start.goal)
 

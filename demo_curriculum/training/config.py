@@ -29,8 +29,8 @@ class TrainConfig:
         jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
             are tied, so that the agent meets what moves at other times than the demonstrator did; 0 for none, as with
             all rules but "adaptive".
-        later_lives: whether episodes also begin where a life was lost, as often as the climbed segment that it was lost
-            in is tied; as far as the rule is "adaptive" and a lost life ends an episode.
+        later_lives: whether episodes also begin after a lost life, as often as the game's own reset is tied; as far as
+            the rule is "adaptive" and a lost life ends an episode.
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
         beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
