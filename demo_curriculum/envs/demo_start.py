@@ -66,7 +66,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     at a drawn start: with the score so far, and as late as if the demo had just got as much.
 
     A goal that is a landmark is tied when its scene is seen, with the demo's score there and at most ``lag`` demo steps
-    earlier or later than the demo; that is worth a reward of 1, as the next score is by default.
+    earlier or later than the demo, or earlier by what the leg began earlier; that is worth a reward of 1, as the next
+    score is by default.
 
     An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
     is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
@@ -172,9 +173,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._target = float(returns[start.goal]) - self._before
         self._peak = max(float(self._best[start.demo][max(start.step, 0)]), self._before)
         # A walk away takes as long back.
-        self._clock = start.step - len(start.walk) * self.env.frame_skip
-        if clock is not None:
-            self._clock = min(self._clock, clock)
+        demo_clock = start.step - len(start.walk) * self.env.frame_skip
+        self._clock = demo_clock if clock is None else min(demo_clock, clock)
+        self._early = demo_clock - self._clock
         self._score = 0.0
         self._length = 0
         self._tail_left: int | None = None
@@ -330,8 +331,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return False
         if self._landmark is None:
             return True
-        # What comes before was looked through for a scene like this only so far.
-        return self._clock >= self._start.goal - min(self.lag, BEFORE) and self._landmark.seen(seen)
+        # What comes before was looked through for a scene like this only so far. Who began early may come early.
+        earliest = self._start.goal - min(self.lag, BEFORE) - self._early
+        return self._clock >= earliest and self._landmark.seen(seen)
 
     def _ending(self, seen: NDArray[Any], over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
@@ -363,6 +365,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "lost": self._lost,
             "following": None if self._following is None else list(self._following),
             "clock": self._clock,
+            "early": self._early,
             "peak": self._peak,
             "score": self._score,
             "length": self._length,
@@ -378,7 +381,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._begin_leg(_loaded(state["start"]), state["before"])
         self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
-        self._clock, self._peak = state["clock"], state["peak"]
+        self._clock, self._early, self._peak = state["clock"], state["early"], state["peak"]
         self._score, self._length = state["score"], state["length"]
         self._tail_left, self._lives = state["tail_left"], state["lives"]
         self._deadline = self._find_deadline()

@@ -644,6 +644,40 @@ def test_a_landmark_is_tied_by_coming_there() -> None:
     assert info["outcomes"] == [Outcome(Start(0, 30, 40), 0.0, 11, True, "tie")]
 
 
+def test_who_came_early_may_come_early_to_the_next_landmark() -> None:
+    """The demo waits 20 times and sees the next walls at 60 and 100."""
+    simulator = ScenicChain("LockedChain-120")
+    demo = play_demo(simulator, [*[simulator.act(wait=True)] * 20, *simulator.keys.tolist()], origin="script")
+    landmarks = find_landmarks(demo.observations)
+    assert [landmark.step for landmark in landmarks] == [60, 100]
+
+    def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
+        return Start(0, 60, 100) if reached.goal == 60 else None
+
+    def begin() -> DemoStart:
+        env = DemoStart(
+            SimulatorEnv(simulator, frame_skip=1),
+            [demo],
+            lambda rng: Start(0, 0, 60),
+            onward=onward,
+            landmarks=[landmarks],
+            lag=6,
+        )
+        env.reset(seed=0)
+        return env
+
+    env = begin()
+    paid = [step for step in range(1, 71) if env.step(simulator.act(wait=False))[1]]
+    # Six steps early, and six more.
+    assert paid == [60 - 6]
+    saved = env.state_dict()
+    resumed = begin()
+    resumed.load_state_dict(saved)
+    # It sees the second wall since step 80, and is judged at 88.
+    paid = [step for step in range(71, 100) if resumed.step(simulator.act(wait=False))[1]]
+    assert paid == [100 - 6 - 6]
+
+
 def test_who_comes_to_a_landmark_too_late_has_failed() -> None:
     # At demo step 47, seven later than the demo, it may just have come, and the tail is a step more.
     for waits, length, ending in ((7, 18, "tie"), (8, 17, "lag")):
