@@ -124,7 +124,7 @@ def train(
         log_to: tools that get the progress too, beside the run's own log.
 
     Raises:
-        DemoCurriculumError: another process trains this run.
+        DemoCurriculumError: another process trains this run, or another version of this package saved it.
     """
     prepare_process()
     began = time.monotonic()
@@ -137,7 +137,7 @@ def train(
         state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
         earlier = 0.0
         if state is not None:
-            trainer.load_state_dict(state["trainer"])
+            _go_on(trainer, state["trainer"], run)
             earlier = float(state["seconds"])
 
         milestones = MilestoneKeeper(folder, trainer, keep_checkpoints) if ranks.first else None
@@ -180,6 +180,18 @@ def train(
             write({"kind": "end", "update": trainer.update, "reason": reason})
             save()
     return reason
+
+
+def _go_on(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
+    """Has ``trainer`` go on from ``state``; what another version saved may have other parts than this one looks for."""
+    try:
+        trainer.load_state_dict(state)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        begun = " ".join(run.versions[name] for name in ("demo-curriculum", "git") if run.versions.get(name))
+        raise DemoCurriculumError(
+            f"the checkpoint is of another version of demo-curriculum ({type(error).__name__}: {error}); the run was "
+            f"begun with {begun}: go on with that one, or choose another --run-dir"
+        ) from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from demo_curriculum.progress.log import comparable, read_log
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import write_demos
+from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import Run, build_trainer
@@ -184,6 +185,26 @@ def test_a_run_is_trained_by_one_process_at_a_time(
     first.communicate(timeout=60)
     assert second.returncode == 1 and "run: another process trains this run; wait for its end" in second.stderr
     assert comparable(read_log(folder / "progress.jsonl")) == uninterrupted
+
+
+def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_with(chain: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    settings = {**SMALL, "until_frontier": None}
+    subprocess.run(train_command(chain, folder, *options(**settings, agent_steps=1024)), check=False)
+    checkpoints = folder / "checkpoints"
+    state = load_latest(checkpoints, print)
+    assert state is not None
+    # Whole and of the right shape, but for one thing that this version wants to know.
+    del state["trainer"]["ranks"][0]["env"]["envs"][0]["clock"]
+    save_checkpoint(checkpoints, state["trainer"]["update"], state)
+    before = sorted(path.name for path in checkpoints.iterdir())
+    more = train_command(chain, folder, *options(**settings, agent_steps=2048))
+    result = subprocess.run(more, check=False, capture_output=True, text=True)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    message = " ".join(result.stderr.split())
+    assert "checkpoint is of another version of demo-curriculum (KeyError: 'clock')" in message
+    assert "the run was begun with 0.1.0" in message and "choose another --run-dir" in message
+    assert sorted(path.name for path in checkpoints.iterdir()) == before
 
 
 @pytest.mark.parametrize("observation", ["ram", "pixels"])
