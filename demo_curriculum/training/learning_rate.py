@@ -7,6 +7,8 @@ from typing import Any
 STEP = 1.5
 MEMORY = 50
 HASTE = 0.03
+SURE = 0.25
+"""Nats of entropy; a policy that is less sure can be moved further before it loses what it has."""
 
 
 class LearningRateControl:
@@ -15,13 +17,14 @@ class LearningRateControl:
     An update that moves the policy by more than twice the target divides the rate by 1.5; one that moves it by less
     than half multiplies it, up to ``most``. While the frontiers move fast, haste pays, the more the more of the demos
     is still climbed. After that, before hard spots and in what is climbed, it throws away as much as it finds: the
-    surer a policy, the further the same rate moves it.
+    surer a policy, the further the same rate moves it. One that is not yet sure goes on in larger steps, by the square
+    of its entropy: short demos are climbed before much is learnt.
 
     Args:
         most: the rate at the beginning, and at most.
         climbing, settling: targets while frontiers move fast everywhere, by 3 % of what is left in 50 updates, and
-            where none does: nats of approximate KL divergence, the mean over an update's minibatches. Where some do, a
-            geometric mean of both, weighted by their share.
+            where none does and the policy is sure: nats of approximate KL divergence, the mean over an update's
+            minibatches. Where some do, a geometric mean of both, weighted by their share.
     """
 
     def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.001) -> None:
@@ -29,13 +32,14 @@ class LearningRateControl:
         self.rate = most
         self.left_lately: float | None = None
 
-    def update(self, kl: float, left: int, climbing: float) -> None:
-        """Once per training update; ``left`` and ``climbing`` are the curriculum's."""
+    def update(self, kl: float, entropy: float, left: int, climbing: float) -> None:
+        """Once per training update; ``kl`` and ``entropy`` in nats, ``left`` and ``climbing`` are the curriculum's."""
         if self.left_lately is None:
             self.left_lately = 2.0 * left
         self.left_lately += (left - self.left_lately) / MEMORY
         haste = climbing if self.left_lately - left >= HASTE * left else 0.0
-        target = self.settling * (self.climbing / self.settling) ** haste
+        settling = min(self.settling * max(entropy / SURE, 1.0) ** 2, self.climbing)
+        target = settling * (self.climbing / settling) ** haste
         if kl > 2 * target:
             self.rate /= STEP
         elif kl < target / 2:

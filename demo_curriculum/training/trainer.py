@@ -170,8 +170,9 @@ class Trainer:
             if remedy == "easier starts":
                 moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
-            self.entropy.update(metrics["train/entropy"], Left.of(self.curriculum))
-            self.lr.update(metrics["train/approx_kl"], self.curriculum.left, self.curriculum.climbing)
+            kl, entropy = metrics["train/approx_kl"], metrics["train/entropy"]
+            self.entropy.update(entropy, Left.of(self.curriculum))
+            self.lr.update(kl, entropy, self.curriculum.left, self.curriculum.climbing)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)
