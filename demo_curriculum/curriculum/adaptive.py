@@ -215,9 +215,9 @@ class AdaptiveCurriculum:
 
     @property
     def climbing(self) -> float:
-        segments = [segment for climb in self._climbs for segment in climb.segments]
-        unfinished = sum(segment.goal - segment.begin for segment in segments if segment.left)
-        return unfinished / sum(segment.goal - segment.begin for segment in segments)
+        segments = [segment for climb in self._climbs for segment in climb.segments if segment.left]
+        unfinished = sum(segment.goal - segment.begin for segment in segments)
+        return unfinished / sum(timeline.length for timeline in self._timelines)
 
     @property
     def spans(self) -> list[Span]:
