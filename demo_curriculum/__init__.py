@@ -8,6 +8,7 @@ room         layer  what it holds
 ===========  =====  ==================================================================================================
 errors       L0     errors that a user can act on
 demo         L0     Demo, Snapshot, Start, Outcome: frozen, validated records
+clocks       L0     what an observation holds that tells nothing but the time
 landmarks    L0     moments of a demo that can be recognised without a reward
 moments      L0     RunningMoments: the running mean and variance, as buffers
 processes    L0     how many processes there should be, and when they end

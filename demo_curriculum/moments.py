@@ -58,13 +58,14 @@ class RunningMoments(nn.Module):
         least_std: what constant components are divided by instead of 0.
 
     Attributes:
-        std: f32, ``shape``; 1 before the first update.
+        std: f32, ``shape``; 1 before the first update, and infinite where ignored.
     """
 
     count: Tensor
     mean: Tensor
     squares: Tensor
     std: Tensor
+    ignored: Tensor
 
     def __init__(self, shape: Sequence[int], *, clip: float = 5.0, least_std: float = 1e-4) -> None:
         super().__init__()
@@ -74,6 +75,12 @@ class RunningMoments(nn.Module):
         self.register_buffer("mean", torch.zeros(tuple(shape), dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(tuple(shape), dtype=torch.float64))
         self.register_buffer("std", torch.ones(tuple(shape)))
+        self.register_buffer("ignored", torch.zeros(tuple(shape), dtype=torch.bool))
+
+    def ignore(self, entries: Tensor) -> None:
+        """Whitens ``entries``, bool ``shape``, to 0 from now on, whatever they are."""
+        self.ignored |= entries
+        self.std[self.ignored] = torch.inf
 
     @torch.no_grad()
     def update(self, batch: Tensor, pool: Pool | None = None) -> None:
@@ -88,6 +95,7 @@ class RunningMoments(nn.Module):
         self.mean += delta * count / total
         self.count.copy_(total)
         self.std.copy_((self.squares / total).sqrt().clamp_min(self.least_std))
+        self.std[self.ignored] = torch.inf
 
     def forward(self, batch: Tensor) -> Tensor:
         """(B, *shape) of any number type -> f32, whitened and clipped."""

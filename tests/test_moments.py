@@ -40,6 +40,19 @@ def test_whitening_by_hand_and_without_learning() -> None:
     assert constant(torch.tensor([[8]], dtype=torch.uint8)).tolist() == [[2.0]]
 
 
+def test_what_is_ignored_is_zero_before_and_after_learning() -> None:
+    moments = RunningMoments((3,), clip=2.0, least_std=0.5)
+    moments.ignore(torch.tensor([False, True, False]))
+    batch = torch.tensor([[1.0, 9.0, 5.0], [5.0, -9.0, 5.0]])
+    assert moments(batch)[:, 1].tolist() == [0.0, 0.0]
+    moments.update(batch)
+    assert moments(batch).tolist() == [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    other = RunningMoments((3,), clip=2.0, least_std=0.5)
+    other.load_state_dict(moments.state_dict())
+    other.update(batch)
+    assert other(batch)[:, 1].tolist() == [0.0, 0.0], "ignored still, after a checkpoint"
+
+
 def test_statistics_travel_with_the_state() -> None:
     first, second = RunningMoments((3,)), RunningMoments((3,))
     first.update(torch.randn(10, 3))

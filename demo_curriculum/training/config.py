@@ -24,6 +24,7 @@ class TrainConfig:
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
+        clocks: whether policy and bonus see bytes that do nothing but count time, and the policy may act by the clock.
         sticky: probability per demo step that the previous action is played again.
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
         jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
@@ -77,6 +78,7 @@ class TrainConfig:
     observation: Literal["ram", "pixels"] = "ram"
     frame_skip: int = 4
     stack: int = 0
+    clocks: bool = False
     sticky: float = 0.25
     noop_max: int = 0
     jitter: int = 128

@@ -102,21 +102,25 @@ class Teachers:
         *,
         self_imitation: float = 1.0,
     ) -> Iterator[Lesson]:
-        """``count`` lessons: each of ``size`` pairs, drawn all at once, which takes less time, and as many successes
-        once there are any, of ``self_imitation`` times their weight; none where ``size`` is 0.
+        """``count`` lessons: each of ``size`` pairs and as many successes once there are any, of ``self_imitation``
+        times their weight, all drawn at once, which takes less time; none where ``size`` is 0.
         """
         if not size:
             return
         drawn = self.pairs.sample(count * size, curriculum.spans, curriculum.success, rng)
         # They come in the order of the spans.
-        for chosen in np.split(rng.permutation(count * size), count):
+        mixed = np.split(rng.permutation(count * size), count)
+        own = None
+        if self.successes is not None and len(self.successes):
+            own = Lesson(*self.successes.sample(count * size, curriculum.success, rng))
+            own = own._replace(weights=self_imitation * own.weights)
+        for index, chosen in enumerate(mixed):
             rows = torch.from_numpy(chosen)
             observations, actions, weights = (part[rows].to(device) for part in drawn[:3])
             lesson = Lesson(observations, actions, weights, self.warm_up.states(drawn.places[chosen]))
-            if self.successes is not None and len(self.successes):
-                own = Lesson(*self.successes.sample(size, curriculum.success, rng))
-                own = own._replace(weights=self_imitation * own.weights)
-                lesson = Lesson(*(torch.cat([part, more.to(device)]) for part, more in zip(lesson, own, strict=True)))
+            if own is not None:
+                mine = (part[index * size : (index + 1) * size].to(device) for part in own)
+                lesson = Lesson(*(torch.cat(parts) for parts in zip(lesson, mine, strict=True)))
                 # The loss is a mean over all: the demos count as much as without successes, and these beside them.
                 lesson = lesson._replace(weights=2 * lesson.weights)
             yield lesson

@@ -114,6 +114,11 @@ class Policy(nn.Module):
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
 
+    def ignore(self, entries: Tensor) -> None:
+        """Never lets it see ``entries``, bool (features,), of vectors."""
+        if isinstance(self.body, VectorBody):
+            self.body.moments.ignore(entries)
+
     @property
     def device(self) -> torch.device:
         """Where its weights are."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from demo_curriculum.clocks import find_clocks
 from demo_curriculum.curriculum import Timeline, make_curriculum
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv, StartCache, WorkerVectorEnv
@@ -193,6 +194,11 @@ def build_trainer(
         torch.manual_seed(config.seed)
         policy = build_policy(run, simulator)
         rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
+    if not config.clocks:
+        clocks = torch.from_numpy(find_clocks([demo.observations for demo in demos]))
+        policy.ignore(clocks)
+        if rnd is not None:
+            rnd.moments.ignore(clocks)
     successes = None
     if config.teaches_itself(simulator.observation_shape):
         frame = next(batches_of(demos, 1))[0]

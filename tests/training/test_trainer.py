@@ -1,13 +1,19 @@
+from pathlib import Path
+
+import pytest
 import torch
 
 from demo_curriculum.curriculum import Move
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
+from demo_curriculum.store import read_demos
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe
 from demo_curriculum.training.stall import Left
 from demo_curriculum.training.trainer import Trainer
+
+DEMOS = Path(__file__).parents[2] / "demos"
 
 
 def chain_trainer(**options: object) -> Trainer:
@@ -56,6 +62,30 @@ def test_the_demo_seeds_the_statistics() -> None:
     # The agent is at each of the 31 places once in the demo.
     assert torch.allclose(trainer.rnd.moments.mean, torch.full((31,), 1 / 31, dtype=torch.float64))
     assert int(trainer.rnd.moments.count) == 31
+
+
+@pytest.mark.parametrize("clocks", [False, True])
+def test_neither_policy_nor_bonus_see_the_clock(clocks: bool) -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-door.h5")
+    config = TrainConfig(envs=4, steps=16, minibatches=2, clocks=clocks)
+    trainer = build_trainer(describe([demo], config), [demo], Ranks())
+    next(trainer.updates())
+    policy, rnd = trainer.policy, trainer.rnd
+    assert rnd is not None
+    now = torch.from_numpy(demo.observations[[96, 100]].copy())[None]
+    other = now.clone()
+    # The frame counter of Montezuma's Revenge, the latest and its change alike.
+    other[0, 0, 0] += 7
+    other[0, 1, 0] += 100
+    slack, hidden = torch.zeros(1), policy.at_reset(1)
+    alike = [
+        torch.equal(policy(now, slack, hidden).logits, policy(other, slack, hidden).logits),
+        torch.equal(policy(now, slack, hidden).value_ext, policy(other, slack, hidden).value_ext),
+        torch.equal(rnd.bonus(now[:, -1]), rnd.bonus(other[:, -1])),
+    ]
+    assert alike == [not clocks] * 3
+    other[0, :, 42] += 1
+    assert not torch.equal(policy(now, slack, hidden).logits, policy(other, slack, hidden).logits), "where it stands"
 
 
 def test_what_is_switched_off_is_not_there() -> None:
