@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch.optim import Adam
+
+from demo_curriculum.training.policy import Policy
+
 STEP = 1.5
 MEMORY = 50
 HASTE = 0.03
 SURE = 0.25
 """Nats of entropy; a policy that is less sure can be moved further before it loses what it has."""
+SCALE_LR = 1e-3
+"""Of the logits' scale once all is climbed."""
+
+
+def optimizer_of(policy: Policy) -> Adam:
+    """Of two groups, all other weights and then the scale of the logits; their rates are yet to be set."""
+    weights = [weight for weight in policy.parameters() if weight is not policy.log_scale]
+    return Adam([{"params": weights}, {"params": [policy.log_scale]}], eps=1e-5, fused=True)
 
 
 class LearningRateControl:
@@ -44,6 +56,16 @@ class LearningRateControl:
             self.rate /= STEP
         elif kl < target / 2:
             self.rate = min(self.rate * STEP, self.most)
+
+    def set(self, optimizer: Adam, factor: float, climbing: float) -> None:
+        """Sets the rates of an ``optimizer_of`` a policy: of its weights at most ``factor`` times ``most``.
+
+        The scale of the logits follows the rewards at a rate of its own, which no noise limits, as far as the demos are
+        not ``climbing`` any more: until then there is something to be looked for.
+        """
+        weights, scale = optimizer.param_groups
+        weights["lr"] = min(self.rate, self.most * factor)
+        scale["lr"] = SCALE_LR * (1 - climbing)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rate": self.rate, "left_lately": self.left_lately}

@@ -70,6 +70,10 @@ class Policy(nn.Module):
     (Salimans & Chen 2018). What it remembers is a hidden state (B, memory): zeros at the game's own reset. Without one
     hidden states are of width 0.
 
+    How sure it is on the whole is a weight of its own, the scale of the logits (Radford et al. 2021 have one, for other
+    ends). It is learned from all states at once; without it being surer is learned state by state, and drowns in the
+    noise of the single states.
+
     Args:
         observation_shape: (stack, features) or (stack, height, width).
         action_count: A.
@@ -102,6 +106,7 @@ class Policy(nn.Module):
             self.remember = Memory(width, memory)
             width += memory
         self.actor = orthogonal(nn.Linear(width, action_count), 0.01)
+        self.log_scale = nn.Parameter(torch.zeros(()))
         self.critic = nn.Sequential(
             orthogonal(nn.Linear(width + len(SLACKS), CRITIC_WIDTH), 2**0.5),
             nn.Tanh(),
@@ -146,6 +151,15 @@ class Policy(nn.Module):
         """The hidden states (B, memory) after each row; arguments as ``forward``'s."""
         return self.remember(self.read(observations), hidden, begins)  # type: ignore[no-any-return]
 
+    def _logits(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.actor(features) * self.log_scale.exp()
+        return logits
+
+    def at_fixed_scale(self, logits: Tensor) -> Tensor:
+        """The same logits as this policy's, from which their scale learns nothing."""
+        scale = self.log_scale.exp()
+        return logits / scale * scale.detach()
+
     def forward(self, observations: Tensor, slack: Tensor, hidden: Tensor, begins: Tensor | None = None) -> Prediction:
         """A prediction for each of B rows.
 
@@ -157,7 +171,7 @@ class Policy(nn.Module):
                 state it goes on from whatever ``hidden`` says there. By default all begin.
         """
         features, _ = self._features(observations, hidden, begins)
-        return Prediction(self.actor(features), *self._values(features, slack).unbind(dim=1))
+        return Prediction(self._logits(features), *self._values(features, slack).unbind(dim=1))
 
     def _values(self, features: Tensor, slack: Tensor) -> Tensor:
         known = torch.exp(-slack[:, None] / features.new_tensor(SLACKS))
@@ -178,7 +192,7 @@ class Policy(nn.Module):
         Actions are on the CPU, where the generator is and where the simulators wait.
         """
         features, following = self._features(observations, hidden)
-        logits = self.actor(features)
+        logits = self._logits(features)
         if temperature is not None:
             logits = logits / temperature[:, None]
         log_probs = logits.log_softmax(dim=1).cpu()

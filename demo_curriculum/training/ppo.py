@@ -57,9 +57,9 @@ def ppo_losses(
     )
 
 
-def imitation_loss(prediction: Prediction, actions: Tensor, weights: Tensor) -> Tensor:
+def imitation_loss(logits: Tensor, actions: Tensor, weights: Tensor) -> Tensor:
     """Mean of ``weights * -log pi(action)`` over B demo pairs; weights (B,) in [0, 1] fade where the agent succeeds."""
-    chosen = prediction.logits.log_softmax(dim=1).gather(1, actions[:, None])[:, 0]
+    chosen = logits.log_softmax(dim=1).gather(1, actions[:, None])[:, 0]
     return -(weights * chosen).mean()
 
 

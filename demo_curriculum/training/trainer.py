@@ -19,7 +19,7 @@ from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.dealing import deal
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, Teachers
-from demo_curriculum.training.learning_rate import LearningRateControl
+from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of
 from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Decision, Policy
@@ -122,7 +122,7 @@ class Trainer:
         self.entropy = EntropyControl(entropy)
         self.lr = LearningRateControl(lr)
         self.stall = StallWatch(patience)
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, eps=1e-5, fused=True)
+        self.optimizer = optimizer_of(policy)
         self._seed_generators(seed)
         self.update, self.agent_steps = 0, 0
         for batch in batches_of(demos, BONUS_BATCH):
@@ -180,8 +180,7 @@ class Trainer:
 
     def _watch(self) -> Remedy | None:
         remedy = self.stall.update(*progress_of(self.curriculum))
-        for group in self.optimizer.param_groups:
-            group["lr"] = min(self.lr.rate, self.lr.most * self.stall.factors.lr)
+        self.lr.set(self.optimizer, self.stall.factors.lr, self.curriculum.climbing)
         return remedy
 
     def _collect(self) -> Rollout:
@@ -337,18 +336,22 @@ class Trainer:
                 loss = loss * float(self.reinforcement)
                 values = {f"train/{name}": float(value.detach()) for name, value in losses._asdict().items()}
                 if lesson is not None:
-                    imitated = imitation_loss(imitating, lesson.actions, lesson.weights)
+                    # How sure to be is learned from what comes of it: a demonstrator is sure of everything.
+                    logits = self.policy.at_fixed_scale(imitating.logits)
+                    imitated = imitation_loss(logits, lesson.actions, lesson.weights)
                     loss = loss + imitation * imitated
                     values["train/imitation"] = float(imitated.detach())
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), GRADIENT_NORM, foreach=True)
+                weights = self.optimizer.param_groups[0]["params"]
+                torch.nn.utils.clip_grad_norm_(weights, GRADIENT_NORM, foreach=True)
                 self.optimizer.step()
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value
             self.ranks.average(self.policy, self.optimizer)
         metrics = {name: value / (self.epochs * self.minibatches) for name, value in sums.items()}
         metrics["train/lr"] = self.optimizer.param_groups[0]["lr"]
+        metrics["train/logit_scale"] = float(self.policy.log_scale.detach().exp())
         metrics["train/entropy_weight"] = self.entropy.weight * factors.entropy
         metrics["train/explained_variance"] = float(1 - unexplained.var() / spread) if spread > 0 else 0.0
         return metrics

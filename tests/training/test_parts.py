@@ -12,7 +12,7 @@ from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, Teachers, agent_actions
-from demo_curriculum.training.learning_rate import LearningRateControl
+from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.stall import Left
@@ -163,6 +163,22 @@ def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
     for _ in range(3):
         resumed.update(0.0, 0.2, 0, 1.0)
     assert resumed.rate == 9e-4, "never above what it began with"
+
+
+def test_the_scale_of_the_logits_has_a_rate_of_its_own() -> None:
+    policy = Policy((1, 41), 4)
+    optimizer = optimizer_of(policy)
+    weights, scale = optimizer.param_groups
+    assert scale["params"] == [policy.log_scale]
+    assert len(weights["params"]) + 1 == len(list(policy.parameters()))
+    control = LearningRateControl(8e-4)
+    control.set(optimizer, 1.0, 0.25)
+    assert (weights["lr"], scale["lr"]) == (8e-4, pytest.approx(0.75e-3))
+    control.set(optimizer, 0.5, 1.0)
+    assert (weights["lr"], scale["lr"]) == (4e-4, 0.0)
+    control.rate = 2e-4
+    control.set(optimizer, 0.5, 0.0)
+    assert (weights["lr"], scale["lr"]) == (2e-4, 1e-3), "a factor bounds the rate"
 
 
 def test_the_learning_rate_hastens_only_while_the_frontiers_move_fast() -> None:

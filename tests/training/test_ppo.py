@@ -70,7 +70,7 @@ def test_nothing_valid_is_no_loss() -> None:
 
 def test_imitation_is_weighted_by_what_is_left_to_learn() -> None:
     now = prediction([[0.5, 0.5], [0.25, 0.75]], [0.0, 0.0], [0.0, 0.0])
-    loss = imitation_loss(now, torch.tensor([0, 0]), torch.tensor([1.0, 0.5]))
+    loss = imitation_loss(now.logits, torch.tensor([0, 0]), torch.tensor([1.0, 0.5]))
     assert loss.item() == pytest.approx((math.log(2) + 0.5 * math.log(4)) / 2)
 
 
@@ -92,6 +92,30 @@ def test_policies_take_every_kind_of_observation(shape: tuple[int, ...]) -> None
     chosen = logits.log_softmax(dim=1).gather(1, decision.action[:, None])[:, 0]
     assert torch.equal(decision.log_prob, chosen)
     assert policy.act(observations, policy.at_reset(3), torch.Generator()).values is None
+
+
+def test_all_logits_have_one_scale_which_imitation_does_not_move() -> None:
+    policy, observations = Policy((1, 6), 3, hidden=8), torch.randn(5, 1, 6)
+    slack, hidden = torch.zeros(5), policy.at_reset(5)
+    before = policy(observations, slack, hidden)
+    with torch.no_grad():
+        policy.log_scale.fill_(math.log(3.0))
+    after = policy(observations, slack, hidden)
+    assert torch.allclose(after.logits, 3 * before.logits, atol=1e-6)
+    assert torch.equal(after.value_ext, before.value_ext)
+    decision = policy.act(observations, hidden, torch.Generator())
+    expected = after.logits.log_softmax(dim=1).gather(1, decision.action[:, None])[:, 0]
+    assert torch.allclose(decision.log_prob, expected)
+    actions, weights = torch.tensor([0, 1, 2, 0, 1]), torch.ones(5)
+    imitation_loss(after.logits, actions, weights).backward()  # type: ignore[no-untyped-call]
+    assert policy.log_scale.grad is not None and policy.log_scale.grad != 0
+    free = policy.actor.weight.grad.clone()  # type: ignore[union-attr]
+    policy.zero_grad()
+    fixed = policy.at_fixed_scale(policy(observations, slack, hidden).logits)
+    assert torch.allclose(fixed, after.logits)
+    imitation_loss(fixed, actions, weights).backward()  # type: ignore[no-untyped-call]
+    assert abs(float(policy.log_scale.grad)) < 1e-6
+    assert torch.allclose(policy.actor.weight.grad, free, atol=1e-6)  # type: ignore[union-attr, arg-type]
 
 
 def test_actions_follow_their_probabilities_and_the_generator() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from demo_curriculum.curriculum import Move
+from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demos
@@ -86,6 +87,17 @@ def test_neither_policy_nor_bonus_see_the_clock(clocks: bool) -> None:
     assert alike == [not clocks] * 3
     other[0, :, 42] += 1
     assert not torch.equal(policy(now, slack, hidden).logits, policy(other, slack, hidden).logits), "where it stands"
+
+
+def test_the_logits_scale_moves_as_far_as_all_is_climbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scale(climbing: float) -> float:
+        monkeypatch.setattr(AdaptiveCurriculum, "climbing", climbing)
+        return next(chain_trainer().updates()).metrics["train/logit_scale"]
+
+    assert scale(1.0) == 1.0
+    # 8 gradient steps of about 1e-3 each at most.
+    assert 0 < abs(scale(0.0) - 1.0) < 0.01
+    assert abs(scale(0.9) - 1.0) < 0.2 * abs(scale(0.0) - 1.0)
 
 
 def test_what_is_switched_off_is_not_there() -> None:
