@@ -12,7 +12,8 @@ class EntropyControl:
 
     While less and less is left to climb it is ``base``. Once it has not been less than ever before for ``patience``
     updates, and the policy's entropy is under ``floor``, the weight grows by ``rate`` an update up to ``most * base``;
-    it shrinks back as soon as either no longer holds. Moves to and fro before a hard spot count as standing still.
+    it shrinks back as soon as either no longer holds. Moves to and fro before a hard spot count as standing still. A
+    policy that is sure of itself where nothing is left to climb has not collapsed.
 
     A demonstrator is sure of every action, and who imitates too much is too, before knowing what the actions are worth.
     ``imitation_share`` bounds that: it falls with the entropy below ``enough``.
@@ -49,7 +50,7 @@ class EntropyControl:
             self.still = 0
         else:
             self.still += 1
-        if self.still >= self.patience and entropy < self.floor:
+        if self.still >= self.patience and entropy < self.floor and not left.climbed:
             self.weight = min(self.weight * self.rate, self.base * self.most)
         else:
             self.weight = max(self.weight / self.rate, self.base)

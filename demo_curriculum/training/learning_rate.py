@@ -32,6 +32,10 @@ class LearningRateControl:
     surer a policy, the further the same rate moves it. One that is not yet sure goes on in larger steps, by the square
     of its entropy: short demos are climbed before much is learnt.
 
+    The scale of the logits follows the rewards at a rate of its own, which noise does not limit: not while the demos
+    are still climbed, when there is something to be looked for, and the slower the surer the policy is already, or it
+    would learn nothing more.
+
     Args:
         most: the rate at the beginning, and at most.
         climbing, settling: targets while frontiers move fast everywhere, by 3 % of what is left in 50 updates, and
@@ -41,7 +45,7 @@ class LearningRateControl:
 
     def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.001) -> None:
         self.most, self.climbing, self.settling = most, climbing, settling
-        self.rate = most
+        self.rate, self.scale_rate = most, 0.0
         self.left_lately: float | None = None
 
     def update(self, kl: float, entropy: float, left: int, climbing: float) -> None:
@@ -52,23 +56,20 @@ class LearningRateControl:
         haste = climbing if self.left_lately - left >= HASTE * left else 0.0
         settling = min(self.settling * max(entropy / SURE, 1.0) ** 2, self.climbing)
         target = settling * (self.climbing / settling) ** haste
+        self.scale_rate = SCALE_LR * (1 - climbing) * min(entropy / SURE, 1.0) ** 2
         if kl > 2 * target:
             self.rate /= STEP
         elif kl < target / 2:
             self.rate = min(self.rate * STEP, self.most)
 
-    def set(self, optimizer: Adam, factor: float, climbing: float) -> None:
-        """Sets the rates of an ``optimizer_of`` a policy: of its weights at most ``factor`` times ``most``.
-
-        The scale of the logits follows the rewards at a rate of its own, which no noise limits, as far as the demos are
-        not ``climbing`` any more: until then there is something to be looked for.
-        """
+    def set(self, optimizer: Adam, factor: float) -> None:
+        """Sets the rates of an ``optimizer_of`` a policy: of its weights at most ``factor`` times ``most``."""
         weights, scale = optimizer.param_groups
-        weights["lr"] = min(self.rate, self.most * factor)
-        scale["lr"] = SCALE_LR * (1 - climbing)
+        weights["lr"], scale["lr"] = min(self.rate, self.most * factor), self.scale_rate
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rate": self.rate, "left_lately": self.left_lately}
+        return {"rate": self.rate, "scale_rate": self.scale_rate, "left_lately": self.left_lately}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rate, self.left_lately = state["rate"], state["left_lately"]
+        self.rate, self.scale_rate = state["rate"], state["scale_rate"]
+        self.left_lately = state["left_lately"]

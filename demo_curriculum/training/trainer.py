@@ -180,7 +180,7 @@ class Trainer:
 
     def _watch(self) -> Remedy | None:
         remedy = self.stall.update(*progress_of(self.curriculum))
-        self.lr.set(self.optimizer, self.stall.factors.lr, self.curriculum.climbing)
+        self.lr.set(self.optimizer, self.stall.factors.lr)
         return remedy
 
     def _collect(self) -> Rollout:

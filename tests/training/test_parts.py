@@ -35,6 +35,12 @@ def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
     assert control.weight == pytest.approx(0.05), "no longer collapsed"
     control.update(0.1, Left(0, 99))
     assert control.weight == pytest.approx(0.025), "earlier than ever"
+    for _ in range(9):
+        control.update(0.1, Left(3, 3))
+    assert control.weight == 0.01, "all is climbed but for three seams, so it is sure for a reason"
+    for _ in range(9):
+        control.update(0.1, Left(3, 4))
+    assert control.weight > 0.01
     other = EntropyControl(0.01)
     other.load_state_dict(control.state_dict())
     assert vars(other) | {"floor": 0.3, "patience": 3, "rate": 2.0} == vars(control)
@@ -172,13 +178,20 @@ def test_the_scale_of_the_logits_has_a_rate_of_its_own() -> None:
     assert scale["params"] == [policy.log_scale]
     assert len(weights["params"]) + 1 == len(list(policy.parameters()))
     control = LearningRateControl(8e-4)
-    control.set(optimizer, 1.0, 0.25)
-    assert (weights["lr"], scale["lr"]) == (8e-4, pytest.approx(0.75e-3))
-    control.set(optimizer, 0.5, 1.0)
-    assert (weights["lr"], scale["lr"]) == (4e-4, 0.0)
+    control.set(optimizer, 1.0)
+    assert (weights["lr"], scale["lr"]) == (8e-4, 0.0)
+    # Of .25 nats and more as far as nothing is climbed; of .1 nats .4 squared as much.
+    for entropy, climbing, rate in ((0.3, 1.0, 0.0), (0.3, 0.25, 7.5e-4), (0.25, 0.0, 1e-3), (0.1, 0.0, 1.6e-4)):
+        control.update(0.001, entropy, 0, climbing)
+        control.set(optimizer, 0.5)
+        assert (weights["lr"], scale["lr"]) == (4e-4, pytest.approx(rate))
     control.rate = 2e-4
-    control.set(optimizer, 0.5, 0.0)
-    assert (weights["lr"], scale["lr"]) == (2e-4, 1e-3), "a factor bounds the rate"
+    control.set(optimizer, 0.5)
+    assert weights["lr"] == 2e-4, "a factor bounds the rate"
+    resumed = LearningRateControl(8e-4)
+    resumed.load_state_dict(control.state_dict())
+    resumed.set(optimizer, 1.0)
+    assert (weights["lr"], scale["lr"]) == (2e-4, pytest.approx(1.6e-4))
 
 
 def test_the_learning_rate_hastens_only_while_the_frontiers_move_fast() -> None:

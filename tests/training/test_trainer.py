@@ -92,7 +92,9 @@ def test_neither_policy_nor_bonus_see_the_clock(clocks: bool) -> None:
 def test_the_logits_scale_moves_as_far_as_all_is_climbed(monkeypatch: pytest.MonkeyPatch) -> None:
     def scale(climbing: float) -> float:
         monkeypatch.setattr(AdaptiveCurriculum, "climbing", climbing)
-        return next(chain_trainer().updates()).metrics["train/logit_scale"]
+        updates = chain_trainer().updates()
+        assert next(updates).metrics["train/logit_scale"] == 1.0
+        return next(updates).metrics["train/logit_scale"]
 
     assert scale(1.0) == 1.0
     # 8 gradient steps of about 1e-3 each at most.
