@@ -42,15 +42,15 @@ class EntropyControl:
         self.least: Left | None = None
         self.still = 0
 
-    def update(self, entropy: float, left: Left) -> None:
-        """Once per training update: the policy's mean entropy, and what is still to climb."""
+    def update(self, entropy: float, left: Left, climbing: float) -> None:
+        """Once per training update: the policy's mean entropy; ``left`` and ``climbing`` are the curriculum's."""
         self.imitation_share = min(entropy / self.enough, 1.0)
         if self.least is None or left < self.least:
             self.least = left
             self.still = 0
         else:
             self.still += 1
-        if self.still >= self.patience and entropy < self.floor and not left.climbed:
+        if self.still >= self.patience and entropy < self.floor and climbing:
             self.weight = min(self.weight * self.rate, self.base * self.most)
         else:
             self.weight = max(self.weight / self.rate, self.base)

@@ -34,11 +34,6 @@ class Left(NamedTuple):
     seams: int
     steps: int
 
-    @property
-    def climbed(self) -> bool:
-        """Whether there is nothing but seams, of which each counts as a step."""
-        return self.steps <= self.seams
-
     @classmethod
     def of(cls, curriculum: Curriculum) -> Left:
         return cls(sum(len(demo["segments"]) - 1 for demo in curriculum.report()["demos"]), curriculum.left)

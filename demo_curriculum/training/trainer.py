@@ -170,9 +170,9 @@ class Trainer:
             if remedy == "easier starts":
                 moves += self.curriculum.ease()
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
-            kl, entropy = metrics["train/approx_kl"], metrics["train/entropy"]
-            self.entropy.update(entropy, Left.of(self.curriculum))
-            self.lr.update(kl, entropy, self.curriculum.left, self.curriculum.climbing)
+            kl, entropy, climbing = metrics["train/approx_kl"], metrics["train/entropy"], self.curriculum.climbing
+            self.entropy.update(entropy, Left.of(self.curriculum), climbing)
+            self.lr.update(kl, entropy, self.curriculum.left, climbing)
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)

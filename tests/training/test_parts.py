@@ -23,29 +23,28 @@ from demo_curriculum.training.warmup import WarmUp
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
     control = EntropyControl(0.01, floor=0.3, patience=3, rate=2.0, most=10.0)
     for entropy, frontier in ((0.1, 100), (0.1, 100), (0.1, 140)):
-        control.update(entropy, Left(0, frontier))
+        control.update(entropy, Left(0, frontier), 1.0)
     assert control.weight == 0.01, "not stalled for long enough"
     for frontier in (120, 100):
-        control.update(0.1, Left(0, frontier))
+        control.update(0.1, Left(0, frontier), 1.0)
     assert control.weight == pytest.approx(0.04), "to and fro is no progress"
     for _ in range(9):
-        control.update(0.1, Left(0, 100))
+        control.update(0.1, Left(0, 100), 1.0)
     assert control.weight == pytest.approx(0.1), "bounded"
-    control.update(0.9, Left(0, 100))
+    control.update(0.9, Left(0, 100), 1.0)
     assert control.weight == pytest.approx(0.05), "no longer collapsed"
-    control.update(0.1, Left(0, 99))
+    control.update(0.1, Left(0, 99), 1.0)
     assert control.weight == pytest.approx(0.025), "earlier than ever"
     for _ in range(9):
-        control.update(0.1, Left(3, 3))
-    assert control.weight == 0.01, "all is climbed but for three seams, so it is sure for a reason"
-    for _ in range(9):
-        control.update(0.1, Left(3, 4))
-    assert control.weight > 0.01
+        control.update(0.1, Left(0, 99), 0.0)
+    assert control.weight == 0.01, "all is climbed, so it is sure for a reason"
+    control.update(0.1, Left(0, 99), 0.1)
+    assert control.weight == pytest.approx(0.02)
     other = EntropyControl(0.01)
     other.load_state_dict(control.state_dict())
     assert vars(other) | {"floor": 0.3, "patience": 3, "rate": 2.0} == vars(control)
     for entropy, share in ((0.6, 1.0), (0.3, 1.0), (0.1, 1 / 3), (0.0, 0.0)):
-        other.update(entropy, Left(0, 99))
+        other.update(entropy, Left(0, 99), 1.0)
         assert other.imitation_share == pytest.approx(share), "the surer, the less it imitates"
 
 

@@ -88,10 +88,10 @@ def test_what_is_left_can_be_counted_anew() -> None:
     assert watch.factors == Factors() and not watch.stalled
     assert [watch.update(Left(1, left), 0, 0.3) for left in (101, 99, 98)] == [None] * 3 and watch.still == 0
     entropy = EntropyControl(0.01, patience=1)
-    entropy.update(0.05, Left(0, 100))
-    entropy.update(0.05, Left(0, 100))
+    entropy.update(0.05, Left(0, 100), 1.0)
+    entropy.update(0.05, Left(0, 100), 1.0)
     assert entropy.weight > 0.01
     entropy.begin_anew()
     for left in (101, 99, 98, 97):
-        entropy.update(0.05, Left(1, left))
+        entropy.update(0.05, Left(1, left), 1.0)
     assert entropy.weight == 0.01
