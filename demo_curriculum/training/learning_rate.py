@@ -20,7 +20,7 @@ SCALE_LR = 1e-3
 def optimizer_of(policy: Policy) -> Adam:
     """Of two groups, all other weights and then the scale of the logits; their rates are yet to be set."""
     weights = [weight for weight in policy.parameters() if weight is not policy.log_scale]
-    return Adam([{"params": weights}, {"params": [policy.log_scale]}], eps=1e-5, fused=True)
+    return Adam([{"params": weights}, {"params": [policy.log_scale]}], eps=1e-5)
 
 
 class LearningRateControl:

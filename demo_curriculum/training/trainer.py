@@ -133,7 +133,7 @@ class Trainer:
             self.return_scale = ReturnScale(env.num_envs, gamma=gamma_int).to(self.device)
             memory = 0 if rnd.pixels else RND_MEMORY
             self.memory = ObservationMemory(memory, batch.shape[1:], batch.dtype).to(self.device)
-            self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7, fused=True)
+            self.rnd_optimizer = torch.optim.Adam(rnd.predictor.parameters(), lr=1e-4, eps=1e-7)
         words = np.random.SeedSequence(seed).generate_state(env.num_envs * ranks.size).tolist()
         seeds = words[env.num_envs * ranks.rank : env.num_envs * (ranks.rank + 1)]
         observations, infos = env.reset(seed=seeds)
