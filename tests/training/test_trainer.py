@@ -90,16 +90,17 @@ def test_neither_policy_nor_bonus_see_the_clock(clocks: bool) -> None:
 
 
 def test_the_logits_scale_moves_as_far_as_all_is_climbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def scale(climbing: float) -> float:
+    def scale(climbing: float, **options: object) -> float:
         monkeypatch.setattr(AdaptiveCurriculum, "climbing", climbing)
-        updates = chain_trainer().updates()
-        assert next(updates).metrics["train/logit_scale"] == 1.0
+        updates = chain_trainer(**options).updates()
+        assert next(updates).metrics["train/logit_scale"] == 1.0, "its rate is not known yet"
         return next(updates).metrics["train/logit_scale"]
 
     assert scale(1.0) == 1.0
     # 8 gradient steps of about 1e-3 each at most.
     assert 0 < abs(scale(0.0) - 1.0) < 0.01
     assert abs(scale(0.9) - 1.0) < 0.2 * abs(scale(0.0) - 1.0)
+    assert scale(0.0, reinforcement=False, rnd=False) == pytest.approx(1.0, abs=1e-4), "imitation does not move it"
 
 
 def test_what_is_switched_off_is_not_there() -> None:
