@@ -1,8 +1,8 @@
 """Entries of an observation that tell nothing but the time.
 
 A machine's memory has bytes that count frames. Of where an agent is in its game they say nothing, but along a demo each
-of their values belongs to one action of the demonstrator, and a policy that sees them learns to act by the clock: it
-jumps when he did and not when the skull comes, and what it learned is of no use a life later.
+of their values belongs to one action of the demonstrator, and a policy that sees them can act by the clock: it jumps
+when he did and not when the skull comes.
 """
 
 from __future__ import annotations
