@@ -32,9 +32,8 @@ class LearningRateControl:
     surer a policy, the further the same rate moves it. One that is not yet sure goes on in larger steps, by the square
     of its entropy: short demos are climbed before much is learnt.
 
-    The scale of the logits follows the rewards at a rate of its own, which noise does not limit: not while the demos
-    are still climbed, when there is something to be looked for, and the slower the surer the policy is already, or it
-    would learn nothing more.
+    The scale of the logits follows the rewards at a rate of its own, which noise does not limit, as far as the demos
+    are not still climbed: then there is something to be looked for.
 
     Args:
         most: the rate at the beginning, and at most.
@@ -56,7 +55,7 @@ class LearningRateControl:
         haste = climbing if self.left_lately - left >= HASTE * left else 0.0
         settling = min(self.settling * max(entropy / SURE, 1.0) ** 2, self.climbing)
         target = settling * (self.climbing / settling) ** haste
-        self.scale_rate = SCALE_LR * (1 - climbing) * min(entropy / SURE, 1.0) ** 2
+        self.scale_rate = SCALE_LR * (1 - climbing)
         if kl > 2 * target:
             self.rate /= STEP
         elif kl < target / 2:
