@@ -98,11 +98,7 @@ def main(
         "temperature": temperature,
         "protocols": {
             name: {
-                "episodes": episodes,
-                "mean": result.mean,
-                "iqm": result.iqm,
-                "ties": result.ties(target),
-                "best": float(result.scores.max()),
+                **result.record(target),
                 "mean_length": float(result.lengths.mean()),
                 "frames": result.frames,
                 "scores": result.scores.tolist(),
@@ -111,10 +107,9 @@ def main(
         },
     }
     for name, result in results.items():
-        record = {"update": update, "agent_steps": agent_steps, "protocol": name, "episodes": episodes, "seed": seed}
-        record["temperature"] = temperature
-        ties = {"mean": result.mean, "iqm": result.iqm, "ties": result.ties(target), "demo_score": target}
-        add_evaluation(run_dir, {**record, **ties, "best": float(result.scores.max()), "max_frames": frames})
+        record = {"update": update, "agent_steps": agent_steps, "protocol": name, "seed": seed}
+        record |= {"temperature": temperature, "demo_score": target, "max_frames": frames}
+        add_evaluation(run_dir, {**record, **result.record(target)})
     if film is not None:
         best = max(results, key=lambda name: results[name].scores.max())
         episode = int(results[best].scores.argmax())

@@ -79,6 +79,16 @@ class Evaluation:
         """Share of episodes whose score is at least ``target``."""
         return float((self.scores >= target).mean())
 
+    def record(self, target: float) -> dict[str, float]:
+        """In numbers; ``target`` is as ``ties`` takes it."""
+        return {
+            "episodes": len(self.scores),
+            "mean": self.mean,
+            "iqm": self.iqm,
+            "ties": self.ties(target),
+            "best": float(self.scores.max()),
+        }
+
 
 def evaluate(
     policy: Policy,

@@ -116,20 +116,9 @@ class Bout:
                 stack=stack,
                 seed=EVALUATION_SEED,
             )
-            record = {
-                "update": update,
-                "agent_steps": agent_steps,
-                "protocol": name,
-                "episodes": self.episodes,
-                "seed": EVALUATION_SEED,
-                "mean": result.mean,
-                "iqm": result.iqm,
-                "ties": result.ties(demo["score"]),
-                "demo_score": demo["score"],
-                "best": float(result.scores.max()),
-                "max_frames": most,
-            }
-            add_evaluation(self.run_dir, record)
+            record = {"update": update, "agent_steps": agent_steps, "protocol": name, "seed": EVALUATION_SEED}
+            record |= {"demo_score": demo["score"], "max_frames": most}
+            add_evaluation(self.run_dir, {**record, **result.record(demo["score"])})
 
     @property
     def done(self) -> bool:

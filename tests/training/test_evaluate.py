@@ -20,6 +20,11 @@ def test_interquartile_mean_by_hand() -> None:
     assert evaluation([7.0]).iqm == 7.0
 
 
+def test_in_numbers() -> None:
+    record = evaluation([100.0, 1.0, 3.0, 0.0]).record(3.0)
+    assert record == {"episodes": 4, "mean": 26.0, "iqm": 2.0, "ties": 0.5, "best": 100.0}
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
 def test_interquartile_mean_lies_among_the_scores(scores: list[float]) -> None:
     assert min(scores) - 1e-6 <= evaluation(scores).iqm <= max(scores) + 1e-6
