@@ -25,6 +25,10 @@ def test_an_exported_run_says_how_it_did_and_loads_again(run_dir, tmp_path, caps
     capsys.readouterr()
     assert main(["eval", str(run_dir), *arguments]) == 0
     first = json.loads(capsys.readouterr().out)
+    record = json.loads((run_dir / "evals.jsonl").read_text().splitlines()[-1])
+    shown = {**first, **first["protocols"][record["protocol"]]}
+    wanted = {"update", "agent_steps", "seed", "temperature", "max_frames", "demo_score", "mean", "iqm", "ties", "best"}
+    assert wanted < set(record) and all(record[name] == shown[name] for name in wanted | {"episodes"})
     folder = tmp_path / "for-others"
     assert main(["export", str(run_dir), "-o", str(folder)]) == 0
     card = (folder / "README.md").read_text()
