@@ -12,7 +12,9 @@ STEP = 1.5
 MEMORY = 50
 HASTE = 0.03
 SURE = 0.25
-"""Nats of entropy; a policy that is less sure can be moved further before it loses what it has."""
+"""Nats of entropy; a policy that is less sure can be moved further before it loses what it has, a surer one less."""
+SUREST = 0.01
+"""Nats, below which a policy is not moved any less."""
 SCALE_LR = 1e-3
 """Of the logits' scale once all is climbed."""
 
@@ -30,7 +32,8 @@ class LearningRateControl:
     than half multiplies it, up to ``most``. While the frontiers move fast, haste pays, the more the more of the demos
     is still climbed. After that, before hard spots and in what is climbed, it throws away as much as it finds: the
     surer a policy, the further the same rate moves it. One that is not yet sure goes on in larger steps, by the square
-    of its entropy: short demos are climbed before much is learnt.
+    of its entropy: short demos are climbed before much is learnt. A very sure one goes on in smaller ones, by its
+    entropy, as far as nothing is climbed: what it has is lost by what would not have harmed another.
 
     The scale of the logits follows the rewards at a rate of its own, which noise does not limit, as far as the demos
     are not still climbed: then there is something to be looked for.
@@ -38,8 +41,8 @@ class LearningRateControl:
     Args:
         most: the rate at the beginning, and at most.
         climbing, settling: targets while frontiers move fast everywhere, by 3 % of what is left in 50 updates, and
-            where none does and the policy is sure: nats of approximate KL divergence, the mean over an update's
-            minibatches. Where some do, a geometric mean of both, weighted by their share.
+            where none does and the policy has an entropy of .25 nats: nats of approximate KL divergence, the mean over
+            an update's minibatches. Where some do, a geometric mean of both, weighted by their share.
     """
 
     def __init__(self, most: float, *, climbing: float = 0.02, settling: float = 0.001) -> None:
@@ -53,7 +56,8 @@ class LearningRateControl:
             self.left_lately = 2.0 * left
         self.left_lately += (left - self.left_lately) / MEMORY
         haste = climbing if self.left_lately - left >= HASTE * left else 0.0
-        settling = min(self.settling * max(entropy / SURE, 1.0) ** 2, self.climbing)
+        doubt = max(entropy, SUREST) / SURE
+        settling = min(self.settling * doubt ** (2 if doubt > 1 else 1 - climbing), self.climbing)
         target = settling * (self.climbing / settling) ** haste
         self.scale_rate = SCALE_LR * (1 - climbing)
         if kl > 2 * target:
