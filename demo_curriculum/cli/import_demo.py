@@ -51,11 +51,11 @@ def main(
     if file.suffix in (".h5", ".hdf5"):
         refuse_unrestorable(file)
     with step_bar(f"playing {file.name}") as advance:
-        demo, report = import_openai_demo(file, env_id, on_step=advance)
-    write_demos(output, [demo], creator=creator, overwrite=overwrite)
+        demos, report = import_openai_demo(file, env_id, on_step=advance)
+    write_demos(output, demos, creator=creator, overwrite=overwrite)
     if json:
         print(dumps(asdict(report), indent=2))
         return
     for line in report.lines():
         print(line)
-    print(f"wrote {output}: {report.env_id}, {len(demo):,} steps, {len(demo.snapshots)} snapshots")
+    print(f"wrote {output}: {report.env_id}, {len(demos[0]):,} steps, {len(demos[0].snapshots)} snapshots")

@@ -37,8 +37,6 @@ EVERYWHERE = 0.02
 PACE_MEMORY = 50
 """Each new episode of a demo fades what is known of its episodes' length by 1/50."""
 MOST_PACE = 1e8
-DONE_WEIGHT = 0.3
-"""How often a demo is drawn whose frontier is 0 and whose reset is tied, next to 1 for the others."""
 ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
 MERGED_RATE = 2.0
@@ -161,8 +159,8 @@ class AdaptiveCurriculum:
     and success in the earlier one is to come there. Like any two neighbours they become one in the end.
 
     Args:
-        timelines: one a demo. Each has its own frontier; all get as many agent steps, but for a finished one, which
-            gets less.
+        timelines: one a demo. Each has frontiers of its own, and gets agent steps by what there is to learn in all of
+            its segments: a long demo more than a short one, and one that is climbed less than one that is not.
         threshold: tie rate in the frontier's window that moves it.
         window: starts that are trained from the frontier on, in demo steps.
         min_trials: trials in the window before an advance.
@@ -258,8 +256,8 @@ class AdaptiveCurriculum:
         return (0,) * int(rng.integers(1, self._jitter + 1))
 
     def _weight(self, climb: _Climb) -> float:
-        """How often a demo is drawn: so that all take as many agent steps, but for those that are done."""
-        return (DONE_WEIGHT if self._done(climb) else 1.0) / (1.0 + climb.pace)
+        """How often a demo is drawn: so that each takes agent steps by how much there is to learn in all of it."""
+        return sum(segment.need for segment in climb.segments) / (1.0 + climb.pace)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
         border, end = segment.window_end, segment.end

@@ -34,6 +34,7 @@ class ImportReport:
         recorded_rom_md5: of the ROM it was recorded on; None where it has no checkpoint.
         installed_rom_md5: of the ROM it was played on.
         rewards_shifted: whether it has one reward more than actions, of which the first was left out.
+        beginning: frames of the second demo, from the reset; 0 where there is none.
     """
 
     env_id: str
@@ -47,6 +48,7 @@ class ImportReport:
     recorded_rom_md5: str | None
     installed_rom_md5: str
     rewards_shifted: bool
+    beginning: int
 
     def lines(self) -> list[str]:
         """For people, one finding a line."""
@@ -56,6 +58,8 @@ class ImportReport:
             f"memory: equal at {self.checkpoints_matched} of {self.checkpoints_total} checkpoints"
             + (f", at most {self.bytes_differing} of 128 bytes differ" if self.bytes_differing else ""),
         ]
+        if self.beginning:
+            lines.append(f"a second demo shows the way from the reset to the first reward: {self.beginning} frames")
         if self.rewards_shifted:
             lines.append("the recording has one reward more than actions; the first, of no frame, is left out")
         if self.recorded_rom_md5 not in (None, self.installed_rom_md5):
@@ -65,11 +69,13 @@ class ImportReport:
 
 def import_openai_demo(
     path: Path | str, env_id: str | None = None, *, on_step: Callable[[int, int], None] | None = None
-) -> tuple[Demo, ImportReport]:
+) -> tuple[list[Demo], ImportReport]:
     """Makes a demo of a recording of openai/atari-reset, with snapshots of the installed simulator.
 
     Its actions are played from the game's own reset; where that does not give the recorded rewards (the recorder's
-    emulator began its games otherwise), from the recording's first checkpoint, converted.
+    emulator began its games otherwise), from the recording's first checkpoint, converted. Then nothing in the demo
+    shows how to come from the reset to where it begins. So a second demo, from the reset to the first reward after
+    that, is made too, if it plays as recorded as far as that.
 
     Args:
         env_id: the game; by default from the file's name, ``PrivateEye.demo`` being of ``ALE/PrivateEye-v5``.
@@ -121,8 +127,14 @@ def import_openai_demo(
             f"{path}: does not play as recorded: from the reset it differs at frame {difference}, "
             f"from the first checkpoint at frame {offset + wrong[0]}"
         )
+    beginning = None
+    if difference is not None:
+        paid = offset + np.flatnonzero(demo.rewards)
+        if len(paid) and paid[0] < difference:
+            note = f"the beginning of {path.name}"
+            beginning = play_demo(simulator, actions[: paid[0] + 1], origin="import", note=note)
     differing = _differing_bytes(demo, checkpoints, recording.checkpoint_steps)
-    return demo, ImportReport(
+    return [demo] if beginning is None else [demo, beginning], ImportReport(
         env_id=simulator.spec.env_id,
         offset=offset,
         reason=reason,
@@ -134,6 +146,7 @@ def import_openai_demo(
         recorded_rom_md5=old_rom_md5(recording.checkpoints[0]) if checkpoints else None,
         installed_rom_md5=simulator.spec.rom_md5,
         rewards_shifted=len(recording.rewards) > len(actions),
+        beginning=len(beginning) if beginning is not None else 0,
     )
 
 

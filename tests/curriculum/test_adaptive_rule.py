@@ -208,19 +208,27 @@ def test_success_is_a_fading_posterior_mean() -> None:
     assert curriculum.success(0, np.array([16]))[0] == pytest.approx((50 * 0.98**50 + 0.5) / 52)
 
 
-def test_demos_climb_on_their_own_and_finished_ones_are_drawn_less() -> None:
+def test_demos_climb_on_their_own_and_take_steps_by_what_is_to_be_learnt() -> None:
     curriculum = AdaptiveCurriculum([Timeline(1000), Timeline(20)])
     rng = np.random.default_rng(0)
     assert curriculum.frontiers == (968, 0)
     assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.5, abs=0.03)
-    record(curriculum, 0, ties=50, trials=50, demo=1)
+    record(curriculum, 1, ties=45, trials=60, demo=1)
     record(curriculum, 970, ties=32, trials=32, demo=0)
     assert curriculum.advance() == [Move(0, 968, 848, "advance", 1.0, 32, 1000)]
     assert not curriculum.finished
-    assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.3 / 1.3, abs=0.03)
+    # Three in four tie what is climbed of the second; nothing of the first is.
+    assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(0.25 / 1.25, abs=0.03)
 
 
-def test_demos_get_as_many_agent_steps_each() -> None:
+def test_a_demo_in_three_segments_gets_thrice_the_steps_of_one_in_one() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(1000, rewards=(299, 699, 999)), Timeline(400)], split=300)
+    rng = np.random.default_rng(0)
+    assert [len(demo["segments"]) for demo in curriculum.report()["demos"]] == [3, 1]
+    assert np.mean([curriculum.sample(rng).demo for _ in range(4000)]) == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_alike_demos_get_as_many_agent_steps_each() -> None:
     rule = AdaptiveCurriculum([Timeline(300), Timeline(300), Timeline(300)])
     rng = np.random.default_rng(0)
     for _ in range(1000):

@@ -27,7 +27,7 @@ def rewards(demo):
 
 
 def test_montezuma_begins_at_its_first_checkpoint(openai_demos):
-    demo, report = import_openai_demo(openai_demos / "MontezumaRevenge.demo")
+    (demo, beginning), report = import_openai_demo(openai_demos / "MontezumaRevenge.demo")
     assert (demo.offset, len(demo), demo.score, demo.complete) == (100, 52_961, 71_500, False)
     assert (report.offset, report.rewards, report.score) == (100, 68, 71_500)
     assert (report.checkpoints_matched, report.checkpoints_total, report.bytes_differing) == (530, 530, 0)
@@ -43,12 +43,19 @@ def test_montezuma_begins_at_its_first_checkpoint(openai_demos):
     rooms = demo.observations[:, 3].tolist()
     entered = [rooms[found.step - 8] != rooms[found.step] for found in find_landmarks(demo.observations)]
     assert len(entered) > 100 and sum(entered) >= len(entered) - 2
+    # The way from the reset to where it begins, which it does not show itself.
+    assert (beginning.offset, len(beginning), beginning.score, report.beginning) == (0, 361, 100, 361)
+    assert replay_demo(make_simulator("ALE/MontezumaRevenge-v5"), beginning).matched
+    assert any("from the reset to the first reward: 361 frames" in line for line in report.lines())
+    # It passes by there with the player, the skull and all the rest at the same places.
+    assert (beginning.observations[100] != demo.observations[0]).sum() == 7
+    assert (beginning.observations[100, [3, 42, 43, 47]] == demo.observations[0, [3, 42, 43, 47]]).all()
     short = demo.trim(380 - 100)
     assert replay_demo(make_simulator("ALE/MontezumaRevenge-v5"), short).matched
 
 
 def test_private_eye_plays_from_the_reset(openai_demos):
-    demo, report = import_openai_demo(openai_demos / "PrivateEye.demo")
+    (demo,), report = import_openai_demo(openai_demos / "PrivateEye.demo")
     assert (demo.offset, len(demo), demo.score, demo.complete) == (0, 8749, 100_400, True)
     assert (report.rewards, report.offset, report.checkpoints_total) == (14, 0, 87)
     assert rewards(demo)[:2] == [(1008, 15_000), (1655, 100)]
@@ -59,7 +66,7 @@ def test_private_eye_plays_from_the_reset(openai_demos):
 
 
 def test_pong_has_a_reward_too_many(openai_demos):
-    demo, report = import_openai_demo(openai_demos / "Pong.demo")
+    (demo,), report = import_openai_demo(openai_demos / "Pong.demo")
     assert (demo.offset, len(demo), demo.score) == (0, 22_869, 5)
     assert report.rewards_shifted
     assert any("one reward more than actions" in line for line in report.lines())
@@ -89,7 +96,7 @@ def test_the_game_may_be_named(recording, tmp_path):
     path = write(tmp_path / "mine.demo", recording)
     with pytest.raises(UsageError, match=r"mine\.demo: its name does not say which game"):
         import_openai_demo(path)
-    demo, report = import_openai_demo(path, "ALE/MontezumaRevenge-v5")
+    (demo,), report = import_openai_demo(path, "ALE/MontezumaRevenge-v5")
     assert (demo.score, demo.origin, demo.note, report.offset) == (400, "import", "imported from mine.demo", 0)
     with pytest.raises(DemoCurriculumError, match="cannot play 'NoSuchGame'"):
         import_openai_demo(path, "ALE/NoSuchGame-v5")
@@ -101,7 +108,7 @@ def test_another_dump_of_the_rom_is_imported_and_said(recording, tmp_path):
         for item in recording["checkpoints"]
     ]
     path = write(tmp_path / "MontezumaRevenge.demo", recording | {"checkpoints": other})
-    demo, report = import_openai_demo(path)
+    (demo,), report = import_openai_demo(path)
     assert (report.recorded_rom_md5, report.checkpoints_total) == ("0" * 32, 9)
     assert demo.simulator.rom_md5 == report.installed_rom_md5 == "3347a6dd59049b15a38394aa2dafa585"
     assert any(line.startswith("ROM: recorded on 000") for line in report.lines())
@@ -117,7 +124,7 @@ def test_rewards_that_no_way_of_playing_gives_are_refused(recording, tmp_path):
         import_openai_demo(path)
     early = list(recording["rewards"])
     early[50] = 7
-    demo, report = import_openai_demo(write(path, recording | {"rewards": early}))
+    (demo,), report = import_openai_demo(write(path, recording | {"rewards": early}))
     assert (demo.offset, report.offset, len(demo)) == (100, 100, 800)
     assert "differs at frame 50;" in report.reason
 
