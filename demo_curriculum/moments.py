@@ -56,36 +56,40 @@ class RunningMoments(nn.Module):
         shape: of one observation.
         clip: whitened values are clipped to ±clip.
         least_std: what constant components are divided by instead of 0.
+        seen: i64 (S,), the entries of vectors that are looked at, in their order; the others are left out of all that
+            comes of it. None looks at all.
 
     Attributes:
-        std: f32, ``shape``; 1 before the first update, and infinite where ignored.
+        std: f32, ``shape`` or (S,); 1 before the first update.
     """
 
     count: Tensor
     mean: Tensor
     squares: Tensor
     std: Tensor
-    ignored: Tensor
+    seen: Tensor | None
 
-    def __init__(self, shape: Sequence[int], *, clip: float = 5.0, least_std: float = 1e-4) -> None:
+    def __init__(
+        self, shape: Sequence[int], *, clip: float = 5.0, least_std: float = 1e-4, seen: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.clip = clip
         self.least_std = least_std
+        whole = tuple(shape) if seen is None else (len(seen),)
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(tuple(shape), dtype=torch.float64))
-        self.register_buffer("squares", torch.zeros(tuple(shape), dtype=torch.float64))
-        self.register_buffer("std", torch.ones(tuple(shape)))
-        self.register_buffer("ignored", torch.zeros(tuple(shape), dtype=torch.bool))
+        self.register_buffer("mean", torch.zeros(whole, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(whole, dtype=torch.float64))
+        self.register_buffer("std", torch.ones(whole))
+        self.register_buffer("seen", seen)
 
-    def ignore(self, entries: Tensor) -> None:
-        """Whitens ``entries``, bool ``shape``, to 0 from now on, whatever they are."""
-        self.ignored |= entries
-        self.std[self.ignored] = torch.inf
+    def select(self, batch: Tensor) -> Tensor:
+        """What is seen of ``batch``, of any shape that ends with that of an observation."""
+        return batch if self.seen is None else batch.index_select(-1, self.seen)
 
     @torch.no_grad()
     def update(self, batch: Tensor, pool: Pool | None = None) -> None:
         """Takes in ``batch`` (B, *shape), and with ``pool`` those of other processes."""
-        sample = Sample.of(batch)
+        sample = Sample.of(self.select(batch))
         count, mean, squares = sample if pool is None else pool(sample)
         if count == 0:
             return
@@ -95,11 +99,10 @@ class RunningMoments(nn.Module):
         self.mean += delta * count / total
         self.count.copy_(total)
         self.std.copy_((self.squares / total).sqrt().clamp_min(self.least_std))
-        self.std[self.ignored] = torch.inf
 
     def forward(self, batch: Tensor) -> Tensor:
-        """(B, *shape) of any number type -> f32, whitened and clipped."""
-        return ((batch.float() - self.mean.float()) / self.std).clamp(-self.clip, self.clip)
+        """(B, *shape) of any number type -> f32, (B, *shape) or (B, S), whitened and clipped."""
+        return ((self.select(batch).float() - self.mean.float()) / self.std).clamp(-self.clip, self.clip)
 
 
 class ReturnScale(nn.Module):

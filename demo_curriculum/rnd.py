@@ -30,11 +30,14 @@ class RandomNetworkDistillation(nn.Module):
     Args:
         observation_shape: of one frame.
         least_std: for ``moments``; components that were constant so far are divided by it.
+        seen: i64 (S,), of vectors the entries that count; None for all.
     """
 
-    def __init__(self, observation_shape: Sequence[int], *, least_std: float = 1e-4) -> None:
+    def __init__(
+        self, observation_shape: Sequence[int], *, least_std: float = 1e-4, seen: Tensor | None = None
+    ) -> None:
         super().__init__()
-        self.moments = RunningMoments(observation_shape, clip=5.0, least_std=least_std)
+        self.moments = RunningMoments(observation_shape, clip=5.0, least_std=least_std, seen=seen)
         self.pixels = len(observation_shape) == 2
         if self.pixels:
             height, width = observation_shape
@@ -47,8 +50,8 @@ class RandomNetworkDistillation(nn.Module):
                 _orthogonal(nn.Linear(512, 512), 2**0.5),
             )
         elif len(observation_shape) == 1:
-            self.target = _vector_features(observation_shape[0])
-            self.predictor = _vector_features(observation_shape[0])
+            self.target = _vector_features(len(self.moments.std))
+            self.predictor = _vector_features(len(self.moments.std))
         else:
             raise ValueError(
                 f"observations of shape {tuple(observation_shape)}: expected (features,) or (height, width)"

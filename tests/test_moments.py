@@ -40,17 +40,18 @@ def test_whitening_by_hand_and_without_learning() -> None:
     assert constant(torch.tensor([[8]], dtype=torch.uint8)).tolist() == [[2.0]]
 
 
-def test_what_is_ignored_is_zero_before_and_after_learning() -> None:
-    moments = RunningMoments((3,), clip=2.0, least_std=0.5)
-    moments.ignore(torch.tensor([False, True, False]))
+def test_what_is_not_seen_is_left_out() -> None:
+    seen = torch.tensor([0, 2])
+    moments = RunningMoments((3,), clip=2.0, least_std=0.5, seen=seen)
     batch = torch.tensor([[1.0, 9.0, 5.0], [5.0, -9.0, 5.0]])
-    assert moments(batch)[:, 1].tolist() == [0.0, 0.0]
+    assert moments.select(batch).tolist() == [[1.0, 5.0], [5.0, 5.0]]
+    assert moments.select(batch[:, None]).shape == (2, 1, 2)
     moments.update(batch)
-    assert moments(batch).tolist() == [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
-    other = RunningMoments((3,), clip=2.0, least_std=0.5)
+    assert (moments.mean.tolist(), moments.std.tolist()) == ([3.0, 5.0], [2.0, 0.5])
+    assert moments(batch).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    other = RunningMoments((3,), clip=2.0, least_std=0.5, seen=seen)
     other.load_state_dict(moments.state_dict())
-    other.update(batch)
-    assert other(batch)[:, 1].tolist() == [0.0, 0.0], "ignored still, after a checkpoint"
+    assert other(batch).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
 
 
 def test_statistics_travel_with_the_state() -> None:

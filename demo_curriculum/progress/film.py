@@ -21,7 +21,7 @@ from demo_curriculum.simulators.protocol import Simulator
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
-from demo_curriculum.training.run import Run, build_policy, simulator_for, stack_for
+from demo_curriculum.training.run import Run, restore_policy, simulator_for, stack_for
 from demo_curriculum.training.warmup import WarmUp
 
 ATTEMPTS = 20
@@ -169,8 +169,7 @@ def _chosen(scene: Scene) -> str:
 def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
     config = run.config
     log = ActionLog(simulator_for(run.demos[0], config))
-    policy = build_policy(run, log.simulator)
-    policy.load_state_dict(shot.policy)
+    policy = restore_policy(run, log.simulator, shot.policy)
     stack = stack_for(log.simulator, config)
     whence = np.array([[shot.start.demo, shot.start.step]])
     begun = WarmUp(policy, [demo], stack=stack, frame_skip=config.frame_skip).states(whence)

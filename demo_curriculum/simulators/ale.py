@@ -235,6 +235,11 @@ class AleSimulator:
             raise SnapshotError(f"ale-py {version('ale-py')} refused a state of {len(data)} bytes") from error
         self._at_reset, self._drawn = False, False
 
+    def poke(self, entry: int, value: int) -> None:
+        """Overwrites a byte of the memory, which no game does by itself: to find out what it is good for."""
+        self._catch_up()
+        self._ale.setRAM(entry, value)
+
     def fingerprint(self) -> int:
         self._catch_up()
         digest = hashlib.sha256(np.asarray(self._ale.getRAM()).tobytes()).digest()

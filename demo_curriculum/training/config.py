@@ -25,6 +25,8 @@ class TrainConfig:
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
         clocks: whether policy and bonus see bytes that do nothing but count time, and the policy may act by the clock.
+        inert: whether policy and bonus see bytes that nothing on the screen depends on, by which a policy recognises
+            the demo's moments and no others.
         sticky: probability per demo step that the previous action is played again.
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
         jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
@@ -79,6 +81,7 @@ class TrainConfig:
     frame_skip: int = 4
     stack: int = 0
     clocks: bool = False
+    inert: bool = False
     sticky: float = 0.25
     noop_max: int = 0
     jitter: int = 128

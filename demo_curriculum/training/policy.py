@@ -16,6 +16,8 @@ LEAST_STD = 1.0
 SLACKS = (20.0, 100.0, 400.0)
 """Demo steps; the slack is seen through exponentials that fall off over these."""
 CRITIC_WIDTH = 64
+PERIODS = (64, 16)
+"""Of the waves as which a byte is seen besides: a step of 1 is a small one of its 256 and a large one of these."""
 
 CnnSize = Literal["small", "nature", "large"]
 """Mnih et al. (2013); Mnih et al. (2015); Salimans & Chen (2018)."""
@@ -80,6 +82,9 @@ class Policy(nn.Module):
         hidden: width of the two hidden layers of the MLP.
         cnn: size of the CNN.
         memory: width of the GRU; 0 for none.
+        seen: i64 (S,), which of the features it sees; None for all, and for pixels.
+        waves: whether the features are bytes, and seen as waves too (Vaswani et al. 2017 tell positions so): where
+            something is decides at a pixel or two, and a network finds such edges late (Tancik et al. 2020).
     """
 
     def __init__(
@@ -90,11 +95,13 @@ class Policy(nn.Module):
         hidden: int = 256,
         cnn: CnnSize = "nature",
         memory: int = 0,
+        seen: Tensor | None = None,
+        waves: bool = False,
     ) -> None:
         super().__init__()
         stack, *frame = observation_shape
         if len(frame) == 1:
-            self.body: nn.Module = VectorBody(stack, frame[0], hidden)
+            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, waves=waves)
             width = hidden
         elif len(frame) == 2:
             self.body = PixelBody(stack, frame[0], frame[1], cnn)
@@ -118,11 +125,6 @@ class Policy(nn.Module):
         """Takes single frames (B, ...) into the statistics that observations are whitened with."""
         if isinstance(self.body, VectorBody):
             self.body.moments.update(frames, pool)
-
-    def ignore(self, entries: Tensor) -> None:
-        """Never lets it see ``entries``, bool (features,), of vectors."""
-        if isinstance(self.body, VectorBody):
-            self.body.moments.ignore(entries)
 
     @property
     def device(self) -> torch.device:
@@ -235,12 +237,19 @@ class Memory(nn.Module):
 
 
 class VectorBody(nn.Module):
-    """Whitens the latest vector, adds its difference to the one before (a velocity), then two tanh layers."""
+    """Whitens the latest vector, adds its difference to the one before (a velocity), and the sines and cosines of
+    bytes; then two tanh layers."""
 
-    def __init__(self, stack: int, features: int, hidden: int) -> None:
+    table: Tensor
+
+    def __init__(
+        self, stack: int, features: int, hidden: int, seen: Tensor | None = None, *, waves: bool = False
+    ) -> None:
         super().__init__()
-        self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD)
-        inputs = features * min(stack, 2)
+        self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD, seen=seen)
+        turns = torch.outer(torch.arange(256), 2 * torch.pi / torch.tensor(PERIODS if waves else ()))
+        self.register_buffer("table", torch.cat([turns.sin(), turns.cos()], dim=1), persistent=False)
+        inputs = len(self.moments.std) * (min(stack, 2) + self.table.shape[1])
         self.layers = nn.Sequential(
             orthogonal(nn.Linear(inputs, hidden), 2**0.5),
             nn.Tanh(),
@@ -249,11 +258,15 @@ class VectorBody(nn.Module):
         )
 
     def forward(self, observations: Tensor) -> Tensor:
-        latest = self.moments(observations[:, -1])
+        parts = [self.moments(observations[:, -1])]
+        now = self.moments.select(observations[:, -1])
         if observations.shape[1] > 1:
-            change = (observations[:, -1].float() - observations[:, -2].float()) / self.moments.std
-            latest = torch.cat([latest, change.clamp(-self.moments.clip, self.moments.clip)], dim=1)
-        return self.layers(latest)  # type: ignore[no-any-return]
+            before = self.moments.select(observations[:, -2])
+            change = (now.float() - before.float()) / self.moments.std
+            parts.append(change.clamp(-self.moments.clip, self.moments.clip))
+        if self.table.numel():
+            parts.append(self.table[now.long()].flatten(1))
+        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
 
 
 class PixelBody(nn.Module):

@@ -10,13 +10,15 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from demo_curriculum.clocks import find_clocks
 from demo_curriculum.curriculum import Timeline, make_curriculum
@@ -28,6 +30,7 @@ from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
+from demo_curriculum.simulators.inert import find_inert
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, Policy
@@ -192,13 +195,10 @@ def build_trainer(
         env = DemoStartVectorEnv(lambda: recipe(curriculum, cache), share)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        policy = build_policy(run, simulator)
-        rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD) if config.rnd else None
-    if not config.clocks:
-        clocks = torch.from_numpy(find_clocks([demo.observations for demo in demos]))
-        policy.ignore(clocks)
-        if rnd is not None:
-            rnd.moments.ignore(clocks)
+        seen = _seen(config, simulator, demos)
+        policy, rnd = build_policy(run, simulator, seen), None
+        if config.rnd:
+            rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD, seen=seen)
     successes = None
     if config.teaches_itself(simulator.observation_shape):
         frame = next(batches_of(demos, 1))[0]
@@ -232,6 +232,16 @@ def build_trainer(
     )
 
 
+def _seen(config: TrainConfig, simulator: Simulator, demos: Sequence[Demo]) -> Tensor | None:
+    """The entries of an observation that policy and bonus see; None for all."""
+    hidden = np.zeros(simulator.observation_shape, np.bool_)
+    if not config.clocks:
+        hidden |= find_clocks([demo.observations for demo in demos])
+    if not config.inert:
+        hidden |= find_inert(simulator, demos)
+    return torch.from_numpy(np.flatnonzero(~hidden)) if hidden.any() else None
+
+
 def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
     """What the run's environments are made of."""
     config = run.config
@@ -254,11 +264,39 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
     )
 
 
-def build_policy(run: Run, simulator: Simulator) -> Policy:
-    """An untrained policy of the run's shape."""
+def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None) -> Policy:
+    """An untrained policy of the run's shape, that sees the entries ``seen`` of vectors, by default all."""
     shape = (stack_for(simulator, run.config), *simulator.observation_shape)
     config = run.config
-    return Policy(shape, simulator.action_count, hidden=config.hidden, cnn=config.cnn, memory=config.memory)
+    return Policy(
+        shape,
+        simulator.action_count,
+        hidden=config.hidden,
+        cnn=config.cnn,
+        memory=config.memory,
+        seen=seen,
+        waves=simulator.observation_dtype == np.uint8,
+    )
+
+
+def restore_policy(run: Run, simulator: Simulator, state: Mapping[str, Tensor]) -> Policy:
+    """The run's policy with the weights of a ``state_dict``, which says too what it sees.
+
+    Raises:
+        DemoCurriculumError: it is not one of such a policy.
+    """
+    seen = state.get("body.moments.seen")
+    features = simulator.observation_shape[0]
+    if seen is not None and (
+        seen.dim() != 1 or seen.dtype != torch.int64 or not ((seen >= 0) & (seen < features)).all()
+    ):
+        raise DemoCurriculumError(f"the saved policy sees entries {seen.tolist()} of observations of {features}")
+    policy = build_policy(run, simulator, seen)
+    try:
+        policy.load_state_dict(state)
+    except RuntimeError as error:
+        raise DemoCurriculumError(f"the saved policy is of another version of demo-curriculum: {error}") from error
+    return policy
 
 
 def load_policy(folder: Path) -> tuple[Run, Policy, int, int]:
@@ -271,6 +309,5 @@ def load_policy(folder: Path) -> tuple[Run, Policy, int, int]:
     state = load_latest(folder / "checkpoints", lambda text: print(f"warning: {text}", file=sys.stderr))
     if state is None:
         raise DemoCurriculumError(f"{folder} has no checkpoint yet; run `demo-curriculum train` for a while first")
-    policy = build_policy(run, simulator_for(run.demos[0], run.config))
-    policy.load_state_dict(state["trainer"]["policy"])
+    policy = restore_policy(run, simulator_for(run.demos[0], run.config), state["trainer"]["policy"])
     return run, policy, int(state["trainer"]["update"]), int(state["trainer"]["agent_steps"])

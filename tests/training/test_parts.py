@@ -20,6 +20,27 @@ from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.warmup import WarmUp
 
 
+def test_a_policy_sees_the_entries_it_was_given_and_no_others() -> None:
+    policy = Policy((2, 4), 3, seen=torch.tensor([1, 2]))
+    # Mean 3 and standard deviation 2 of each entry.
+    policy.observe(torch.tensor([[1] * 4, [5] * 4], dtype=torch.uint8))
+    inputs: list[torch.Tensor] = []
+    policy.body.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    policy(torch.tensor([[[4, 3, 9, 4], [6, 5, 3, 6]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
+    # Whitened, and how much they have changed.
+    assert inputs[0].tolist() == [[1.0, 0.0, 1.0, -3.0]]
+
+
+def test_bytes_are_seen_as_waves_too() -> None:
+    policy = Policy((1, 3), 3, seen=torch.tensor([0, 2]), waves=True)
+    inputs: list[torch.Tensor] = []
+    policy.body.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    policy(torch.tensor([[[4, 9, 72]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
+    # A quarter of 16 and a sixteenth of 64; four times 16 and a half, once 64 and an eighth.
+    expected = [0.38268, 1.0, 0.92388, 0.0, 0.70711, 0.0, 0.70711, -1.0]
+    assert inputs[0][0, 2:].tolist() == pytest.approx(expected, abs=1e-4)
+
+
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:
     control = EntropyControl(0.01, floor=0.3, patience=3, rate=2.0, most=10.0)
     for entropy, frontier in ((0.1, 100), (0.1, 100), (0.1, 140)):

@@ -5,12 +5,13 @@ import torch
 
 from demo_curriculum.curriculum import Move
 from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
+from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demos
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import build_trainer, describe
+from demo_curriculum.training.run import build_trainer, describe, restore_policy
 from demo_curriculum.training.stall import Left
 from demo_curriculum.training.trainer import Trainer
 
@@ -65,28 +66,34 @@ def test_the_demo_seeds_the_statistics() -> None:
     assert int(trainer.rnd.moments.count) == 31
 
 
-@pytest.mark.parametrize("clocks", [False, True])
-def test_neither_policy_nor_bonus_see_the_clock(clocks: bool) -> None:
+@pytest.mark.parametrize(
+    ("entry", "options", "hidden"),
+    [(0, {}, True), (0, {"clocks": True}, False), (109, {}, True), (109, {"inert": True}, False)],
+)
+def test_neither_policy_nor_bonus_see_the_clock_and_what_is_inert(
+    entry: int, options: dict[str, bool], hidden: bool
+) -> None:
     (demo,) = read_demos(DEMOS / "montezuma-door.h5")
-    config = TrainConfig(envs=4, steps=16, minibatches=2, clocks=clocks)
+    config = TrainConfig(envs=4, steps=16, minibatches=2, **options)
     trainer = build_trainer(describe([demo], config), [demo], Ranks())
     next(trainer.updates())
     policy, rnd = trainer.policy, trainer.rnd
     assert rnd is not None
     now = torch.from_numpy(demo.observations[[96, 100]].copy())[None]
     other = now.clone()
-    # The frame counter of Montezuma's Revenge, the latest and its change alike.
-    other[0, 0, 0] += 7
-    other[0, 1, 0] += 100
-    slack, hidden = torch.zeros(1), policy.at_reset(1)
+    # The frame counter of Montezuma's Revenge, or a byte of its sound; the latest and its change alike.
+    other[0, 0, entry] += 7
+    other[0, 1, entry] += 100
+    slack, memory = torch.zeros(1), policy.at_reset(1)
     alike = [
-        torch.equal(policy(now, slack, hidden).logits, policy(other, slack, hidden).logits),
-        torch.equal(policy(now, slack, hidden).value_ext, policy(other, slack, hidden).value_ext),
-        torch.equal(rnd.bonus(now[:, -1]), rnd.bonus(other[:, -1])),
+        torch.equal(policy(now, slack, memory).logits, policy(other, slack, memory).logits),
+        torch.equal(policy(now, slack, memory).value_ext, policy(other, slack, memory).value_ext),
+        # Which the bonus is, but for its limits.
+        torch.equal(rnd.loss(now[:, -1]), rnd.loss(other[:, -1])),
     ]
-    assert alike == [not clocks] * 3
+    assert alike == [hidden] * 3
     other[0, :, 42] += 1
-    assert not torch.equal(policy(now, slack, hidden).logits, policy(other, slack, hidden).logits), "where it stands"
+    assert not torch.equal(policy(now, slack, memory).logits, policy(other, slack, memory).logits), "where it stands"
 
 
 def test_the_logits_scale_moves_as_far_as_all_is_climbed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,3 +160,20 @@ def test_after_a_cut_what_is_left_is_counted_anew() -> None:
         trainer.curriculum.advance = lambda: [Move(0, 20, 9, reason, 0.1, 128, 10)]  # type: ignore[method-assign, arg-type] # noqa: B023
         next(updates)
         assert (trainer.stall.tried, trainer.entropy.still) == (tried, still)
+
+
+def test_a_saved_policy_sees_what_it_saw_and_another_is_refused() -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-door.h5")
+    run = describe([demo], TrainConfig(envs=4, steps=16, minibatches=2))
+    trainer, simulator = build_trainer(run, [demo], Ranks()), make_simulator("ALE/MontezumaRevenge-v5")
+    saved = trainer.policy.state_dict()
+    now = torch.from_numpy(demo.observations[[96, 100]].copy())[None]
+    arguments = (now, torch.zeros(1), trainer.policy.at_reset(1))
+    assert torch.equal(restore_policy(run, simulator, saved)(*arguments).logits, trainer.policy(*arguments).logits)
+    for seen in (torch.tensor([0, 128]), torch.tensor([-1]), torch.tensor([[0]]), torch.tensor([0.0])):
+        with pytest.raises(DemoCurriculumError, match="sees entries"):
+            restore_policy(run, simulator, saved | {"body.moments.seen": seen})
+    with pytest.raises(DemoCurriculumError, match="another version"):
+        restore_policy(run, simulator, saved | {"body.moments.seen": torch.tensor([0, 1])})
+    with pytest.raises(DemoCurriculumError, match="another version"):
+        restore_policy(run, simulator, {name: saved[name] for name in saved if name != "body.moments.seen"})
