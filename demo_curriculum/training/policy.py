@@ -83,8 +83,8 @@ class Policy(nn.Module):
         cnn: size of the CNN.
         memory: width of the GRU; 0 for none.
         seen: i64 (S,), which of the features it sees; None for all, and for pixels.
-        waves: whether the features are bytes, and seen as waves too (Vaswani et al. 2017 tell positions so): where
-            something is decides at a pixel or two, and a network finds such edges late (Tancik et al. 2020).
+        wide: i64 (W,), which features are bytes that take values far apart, and are seen as waves too (Vaswani et al.
+            2017 tell positions so): a pixel or two decide, and a network finds such edges late (Tancik et al. 2020).
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Policy(nn.Module):
         cnn: CnnSize = "nature",
         memory: int = 0,
         seen: Tensor | None = None,
-        waves: bool = False,
+        wide: Tensor | None = None,
     ) -> None:
         super().__init__()
         stack, *frame = observation_shape
         if len(frame) == 1:
-            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, waves=waves)
+            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, wide)
             width = hidden
         elif len(frame) == 2:
             self.body = PixelBody(stack, frame[0], frame[1], cnn)
@@ -238,18 +238,20 @@ class Memory(nn.Module):
 
 class VectorBody(nn.Module):
     """Whitens the latest vector, adds its difference to the one before (a velocity), and the sines and cosines of
-    bytes; then two tanh layers."""
+    wide entries; then two tanh layers."""
 
     table: Tensor
+    wide: Tensor | None
 
     def __init__(
-        self, stack: int, features: int, hidden: int, seen: Tensor | None = None, *, waves: bool = False
+        self, stack: int, features: int, hidden: int, seen: Tensor | None = None, wide: Tensor | None = None
     ) -> None:
         super().__init__()
         self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD, seen=seen)
-        turns = torch.outer(torch.arange(256), 2 * torch.pi / torch.tensor(PERIODS if waves else ()))
+        turns = torch.outer(torch.arange(256), 2 * torch.pi / torch.tensor(PERIODS))
         self.register_buffer("table", torch.cat([turns.sin(), turns.cos()], dim=1), persistent=False)
-        inputs = len(self.moments.std) * (min(stack, 2) + self.table.shape[1])
+        self.register_buffer("wide", wide)
+        inputs = len(self.moments.std) * min(stack, 2) + (0 if wide is None else len(wide) * self.table.shape[1])
         self.layers = nn.Sequential(
             orthogonal(nn.Linear(inputs, hidden), 2**0.5),
             nn.Tanh(),
@@ -259,13 +261,12 @@ class VectorBody(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         parts = [self.moments(observations[:, -1])]
-        now = self.moments.select(observations[:, -1])
         if observations.shape[1] > 1:
-            before = self.moments.select(observations[:, -2])
+            now, before = self.moments.select(observations[:, -1]), self.moments.select(observations[:, -2])
             change = (now.float() - before.float()) / self.moments.std
             parts.append(change.clamp(-self.moments.clip, self.moments.clip))
-        if self.table.numel():
-            parts.append(self.table[now.long()].flatten(1))
+        if self.wide is not None:
+            parts.append(self.table[observations[:, -1].index_select(1, self.wide).long()].flatten(1))
         return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
 
 

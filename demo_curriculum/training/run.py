@@ -33,7 +33,7 @@ from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.inert import find_inert
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.config import TrainConfig
-from demo_curriculum.training.policy import LEAST_STD, Policy
+from demo_curriculum.training.policy import LEAST_STD, PERIODS, Policy
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.replay import batches_of, replay_demos
 from demo_curriculum.training.successes import Successes
@@ -196,7 +196,7 @@ def build_trainer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         seen = _seen(config, simulator, demos)
-        policy, rnd = build_policy(run, simulator, seen), None
+        policy, rnd = build_policy(run, simulator, seen, _wide(seen, demos)), None
         if config.rnd:
             rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD, seen=seen)
     successes = None
@@ -242,6 +242,18 @@ def _seen(config: TrainConfig, simulator: Simulator, demos: Sequence[Demo]) -> T
     return torch.from_numpy(np.flatnonzero(~hidden)) if hidden.any() else None
 
 
+def _wide(seen: Tensor | None, demos: Sequence[Demo]) -> Tensor | None:
+    """Those of the entries ``seen`` of vectors of bytes whose values in the demos are far enough apart for waves."""
+    if demos[0].observations.ndim != 2 or demos[0].observations.dtype != np.uint8:
+        return None
+    lowest = np.min([demo.observations.min(axis=0) for demo in demos], axis=0)
+    highest = np.max([demo.observations.max(axis=0) for demo in demos], axis=0)
+    wide = highest - lowest >= min(PERIODS)
+    if seen is not None:
+        wide &= np.isin(np.arange(len(wide)), seen)
+    return torch.from_numpy(np.flatnonzero(wide)) if wide.any() else None
+
+
 def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
     """What the run's environments are made of."""
     config = run.config
@@ -264,8 +276,8 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
     )
 
 
-def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None) -> Policy:
-    """An untrained policy of the run's shape, that sees the entries ``seen`` of vectors, by default all."""
+def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None, wide: Tensor | None = None) -> Policy:
+    """An untrained policy of the run's shape; ``seen`` and ``wide`` are as ``Policy``'s."""
     shape = (stack_for(simulator, run.config), *simulator.observation_shape)
     config = run.config
     return Policy(
@@ -275,7 +287,7 @@ def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None) -> 
         cnn=config.cnn,
         memory=config.memory,
         seen=seen,
-        waves=simulator.observation_dtype == np.uint8,
+        wide=wide,
     )
 
 
@@ -285,13 +297,14 @@ def restore_policy(run: Run, simulator: Simulator, state: Mapping[str, Tensor]) 
     Raises:
         DemoCurriculumError: it is not one of such a policy.
     """
-    seen = state.get("body.moments.seen")
     features = simulator.observation_shape[0]
-    if seen is not None and (
-        seen.dim() != 1 or seen.dtype != torch.int64 or not ((seen >= 0) & (seen < features)).all()
-    ):
-        raise DemoCurriculumError(f"the saved policy sees entries {seen.tolist()} of observations of {features}")
-    policy = build_policy(run, simulator, seen)
+    seen, wide = state.get("body.moments.seen"), state.get("body.wide")
+    for entries in (seen, wide):
+        if entries is None:
+            continue
+        if entries.dim() != 1 or entries.dtype != torch.int64 or not ((entries >= 0) & (entries < features)).all():
+            raise DemoCurriculumError(f"the saved policy sees entries {entries.tolist()} of observations of {features}")
+    policy = build_policy(run, simulator, seen, wide)
     try:
         policy.load_state_dict(state)
     except RuntimeError as error:

@@ -31,14 +31,14 @@ def test_a_policy_sees_the_entries_it_was_given_and_no_others() -> None:
     assert inputs[0].tolist() == [[1.0, 0.0, 1.0, -3.0]]
 
 
-def test_bytes_are_seen_as_waves_too() -> None:
-    policy = Policy((1, 3), 3, seen=torch.tensor([0, 2]), waves=True)
+def test_wide_entries_are_seen_as_waves_too() -> None:
+    policy = Policy((1, 4), 3, seen=torch.tensor([0, 2, 3]), wide=torch.tensor([0, 2]))
     inputs: list[torch.Tensor] = []
     policy.body.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-    policy(torch.tensor([[[4, 9, 72]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
-    # A quarter of 16 and a sixteenth of 64; four times 16 and a half, once 64 and an eighth.
+    policy(torch.tensor([[[4, 9, 72, 1]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
+    # A sixteenth of 64 and a quarter of 16; an eighth more than 64, and four times 16 and a half.
     expected = [0.38268, 1.0, 0.92388, 0.0, 0.70711, 0.0, 0.70711, -1.0]
-    assert inputs[0][0, 2:].tolist() == pytest.approx(expected, abs=1e-4)
+    assert inputs[0][0, 3:].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -162,6 +163,19 @@ def test_after_a_cut_what_is_left_is_counted_anew() -> None:
         assert (trainer.stall.tried, trainer.entropy.still) == (tried, still)
 
 
+def test_what_takes_values_far_apart_is_seen_as_waves() -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-door.h5")
+    policy = build_trainer(describe([demo], TrainConfig(envs=4, steps=16)), [demo], Ranks()).policy
+    seen, wide = policy.body.moments.seen, policy.body.wide
+    assert isinstance(seen, torch.Tensor) and isinstance(wide, torch.Tensor)
+    # Where player and skull are; the room, of which there is one; the frame counter, which it does not see.
+    assert {42, 43, 47} <= set(wide.tolist()) <= set(seen.tolist())
+    assert not {0, 3} & set(wide.tolist())
+    assert all(int(np.ptp(demo.observations[:, entry])) >= 16 for entry in wide)
+    # Marks of 0 and 1, or floats, are none.
+    assert chain_trainer().policy.body.wide is None
+
+
 def test_a_saved_policy_sees_what_it_saw_and_another_is_refused() -> None:
     (demo,) = read_demos(DEMOS / "montezuma-door.h5")
     run = describe([demo], TrainConfig(envs=4, steps=16, minibatches=2))
@@ -171,8 +185,9 @@ def test_a_saved_policy_sees_what_it_saw_and_another_is_refused() -> None:
     arguments = (now, torch.zeros(1), trainer.policy.at_reset(1))
     assert torch.equal(restore_policy(run, simulator, saved)(*arguments).logits, trainer.policy(*arguments).logits)
     for seen in (torch.tensor([0, 128]), torch.tensor([-1]), torch.tensor([[0]]), torch.tensor([0.0])):
-        with pytest.raises(DemoCurriculumError, match="sees entries"):
-            restore_policy(run, simulator, saved | {"body.moments.seen": seen})
+        for name in ("body.moments.seen", "body.wide"):
+            with pytest.raises(DemoCurriculumError, match="sees entries"):
+                restore_policy(run, simulator, saved | {name: seen})
     with pytest.raises(DemoCurriculumError, match="another version"):
         restore_policy(run, simulator, saved | {"body.moments.seen": torch.tensor([0, 1])})
     with pytest.raises(DemoCurriculumError, match="another version"):
