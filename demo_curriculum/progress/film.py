@@ -16,7 +16,7 @@ from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
-from demo_curriculum.simulators.playback import replay_demo
+from demo_curriculum.simulators.playback import begin_at, replay_demo
 from demo_curriculum.simulators.protocol import Simulator
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
@@ -267,18 +267,6 @@ def _film_scene(
         )
         for _ in range(1 + HELD * last):
             film.add(picture)
-
-
-def begin_at(simulator: Simulator, demo: Demo, step: int) -> None:
-    """Puts a simulator where the demo is before ``step``, by playing from the snapshot before it."""
-    snapshot = demo.snapshot_before(max(step - 1, 0))
-    if snapshot is None or (step <= 0 and demo.offset == 0):
-        simulator.reset()
-        begin = 0
-    else:
-        simulator.restore(snapshot.data)
-        begin = snapshot.step
-    simulator.play(demo.actions[begin : max(step, 0)].tolist())
 
 
 def film_episode(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo
+from demo_curriculum.simulators.playback import begin_at
 from demo_curriculum.simulators.protocol import Simulator
 
 PLACES, APART = 64, 8
@@ -54,7 +55,7 @@ def find_inert(simulator: Simulator, demos: Sequence[Demo]) -> NDArray[np.bool_]
         # Not the first steps: a game that was just reset has nothing to restore.
         apart = max(sum(map(len, demos)) // PLACES, APART)
         for step in range(min(apart, len(demo) - 1), len(demo), apart):
-            _go_to(simulator, demo, step)
+            begin_at(simulator, demo, step)
             values = np.array([_another(known[entry], value, rng) for entry, value in enumerate(simulator.observe())])
             inert[_seen(simulator, demo.actions[step : step + WATCHED], values, np.flatnonzero(inert))] = False
     return inert
@@ -65,21 +66,13 @@ def _another(known: NDArray[np.uint8], value: np.uint8, rng: np.random.Generator
     return int(rng.choice(others)) if len(others) else (int(value) + 1) % 256
 
 
-def _go_to(simulator: Simulator, demo: Demo, step: int) -> None:
-    snapshot = demo.snapshot_before(step)
-    if snapshot is None:
-        simulator.reset()
-    else:
-        simulator.restore(snapshot.data)
-    simulator.play(demo.actions[snapshot.step if snapshot else 0 : step].tolist())
-
-
 def _seen(
     simulator: Pokable, actions: NDArray[np.int64], values: NDArray[np.int64], candidates: NDArray[np.int64]
 ) -> list[int]:
     """Those of ``candidates`` with whose ``values`` anything else is seen from here on."""
     state = simulator.save()
     glances = [actions[begin : begin + GLANCE].tolist() for begin in range(0, len(actions), GLANCE)]
+    # From a restored state, as all that it is compared with.
     simulator.restore(state)
     usual = [_glance(simulator, glance) for glance in glances]
 

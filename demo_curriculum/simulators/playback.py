@@ -91,6 +91,18 @@ def play_demo(
     )
 
 
+def begin_at(simulator: Simulator, demo: Demo, step: int) -> None:
+    """Puts a simulator where the demo is before ``step``, by playing from the snapshot before it."""
+    snapshot = demo.snapshot_before(max(step - 1, 0))
+    if snapshot is None or (step <= 0 and demo.offset == 0):
+        simulator.reset()
+        begin = 0
+    else:
+        simulator.restore(snapshot.data)
+        begin = snapshot.step
+    simulator.play(demo.actions[begin : max(step, 0)].tolist())
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How a demo and its replay on the installed simulator differ; empty lists mean it matched.

@@ -8,9 +8,9 @@ from demo_curriculum.cli.main import main
 from demo_curriculum.demo import Start
 from demo_curriculum.envs import SimulatorEnv
 from demo_curriculum.landmarks import Landmark
-from demo_curriculum.progress.film import ActionLog, Shot, _play, begin_at, film_episode
+from demo_curriculum.progress.film import ActionLog, Shot, _play, film_episode
 from demo_curriculum.progress.story import keep_demo_file
-from demo_curriculum.simulators.playback import replay_demo
+from demo_curriculum.simulators.playback import begin_at, replay_demo
 from demo_curriculum.simulators.registry import simulator_of
 from demo_curriculum.store import read_demos
 from demo_curriculum.training.checkpoint import save_checkpoint
