@@ -127,6 +127,11 @@ class Policy(nn.Module):
             self.body.moments.update(frames, pool)
 
     @property
+    def seen(self) -> Tensor | None:
+        """i64 (S,), which of the features it sees; None for all, and for pixels."""
+        return self.body.moments.seen if isinstance(self.body, VectorBody) else None
+
+    @property
     def device(self) -> torch.device:
         """Where its weights are."""
         return next(self.parameters()).device

@@ -32,6 +32,8 @@ from demo_curriculum.training.trainer import Trainer, UpdateReport
 
 Reason = Literal["frontier", "time limit", "agent steps", "stalled", "interrupted"]
 
+SEEN = "of the observation's {all} entries {seen} are seen; the others count time, or nothing visible depends on them"
+
 BUCKETS_EVERY, ALL_BUCKETS = 10, 50
 """So many updates apart, but each of the first, which may be all that a short climb takes."""
 
@@ -132,7 +134,11 @@ def train(
     if on.type == "cuda":
         torch.cuda.set_device(on)
     with _alone(folder, ranks):
-        trainer = build_trainer(run, replay(run, demos, ranks, folder), ranks, workers=workers, device=on)
+        seen_demos = replay(run, demos, ranks, folder)
+        trainer = build_trainer(run, seen_demos, ranks, workers=workers, device=on)
+        seen = trainer.policy.seen
+        if display is not None and seen is not None:
+            display.message(SEEN.format(seen=len(seen), all=seen_demos[0].observations.shape[1]))
         checkpoints = folder / "checkpoints"
         state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
         earlier = 0.0

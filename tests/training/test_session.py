@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from demo_curriculum.clocks import find_clocks
 from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.errors import DemoCurriculumError, MismatchError, UsageError
 from demo_curriculum.progress.log import comparable, read_log
 from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.inert import find_inert
 from demo_curriculum.simulators.playback import play_demo
-from demo_curriculum.store import write_demos
+from demo_curriculum.store import read_demos, write_demos
 from demo_curriculum.training.checkpoint import load_latest, save_checkpoint
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.ranks import Ranks
@@ -25,6 +27,7 @@ from demo_curriculum.training.session import Limits, _records, open_run, train
 from demo_curriculum.training.stall import REMEDIES
 from demo_curriculum.training.trainer import UpdateReport
 
+DEMOS = Path(__file__).parents[2] / "demos"
 SMALL = {"envs": 16, "steps": 32, "hidden": 32, "lr": 1e-3, "frame_skip": 1, "sticky": 0.0}
 
 
@@ -80,6 +83,21 @@ def test_a_locked_chain_is_climbed_to_its_beginning(tmp_path: Path, options: dic
     last = [record for record in records if record["kind"] == "update"][-1]
     assert last["frontiers"] == [0] and last["reset_tie_rate"][0] >= 0.2
     assert records[0]["kind"] == "run" and records[-1]["reason"] == "frontier"
+
+
+def test_a_run_says_how_much_of_the_memory_is_looked_at(tmp_path: Path) -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-door.h5")
+
+    def told(name: str, **changes: bool) -> list[str]:
+        run, _ = open_run(tmp_path / name, [demo], TrainConfig(**SMALL, **changes))  # type: ignore[arg-type]
+        display = Quiet()
+        train(tmp_path / name, run, [demo], limits=Limits(None, None, 0), display=display, ranks=Ranks())
+        return display.messages
+
+    hidden = find_clocks([demo.observations]) | find_inert(make_simulator("ALE/MontezumaRevenge-v5"), [demo])
+    (message,) = told("usual")
+    assert message.startswith(f"of the observation's 128 entries {128 - hidden.sum()} are seen")
+    assert told("all", clocks=True, inert=True) == []
 
 
 def test_the_log_tells_jittered_episodes_and_later_lives_apart(tmp_path: Path) -> None:
