@@ -22,23 +22,23 @@ from demo_curriculum.curriculum.rule import (
 )
 from demo_curriculum.curriculum.segment import SAVED, SURE_TRIALS, Segment, cut
 from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
-from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials
+from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials, next_pace
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
 
 RESET_SHARE = 0.05
-"""Episodes at the game's own reset while the first segment is climbed; more once its frontier is 0, where the reset is
-the judge: of a demo in one piece, and of one in several, whose later segments need episodes too."""
-RESET_SHARE_AT_BEGINNING, RESET_SHARE_OF_MANY = 0.45, 0.3
+"""Of a demo's agent steps those of episodes from the game's own reset while the first segment is climbed; more once its
+frontier is 0, where the reset is the judge: of a demo in one piece, and of one in several, whose later segments need
+agent steps too."""
+RESET_SHARE_AT_BEGINNING = 0.5
 NEAR, NEAR_AT_BEGINNING = 12 / 19, 4 / 11
 """Of the other episodes those from the frontier's window; the rest begins later."""
 EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
-PACE_MEMORY = 50
-"""Each new episode of a demo fades what is known of its episodes' length by 1/50."""
-MOST_PACE = 1e8
 ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
+LEAST_LIVES = 0.1
+"""Of the lost lives that could be gone on from those that are, where that never ends well."""
 MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
 BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.5
@@ -52,7 +52,7 @@ class _Climb:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         estimates: success by start.
         reset: the trials from the game's own reset, judged up to the demo's end.
-        pace: agent steps of an episode, in the mean of the latest; 0 before the first.
+        reset_pace: agent steps of a whole episode from there, in the mean of the latest; 0 before the first.
     """
 
     def __init__(self, timeline: Timeline, window: int, split: int) -> None:
@@ -60,7 +60,7 @@ class _Climb:
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         self.estimates = StartEstimates(timeline)
         self.reset = RecentTrials(RESET_MEMORY)
-        self.pace = 0.0
+        self.reset_pace = 0.0
 
     @classmethod
     def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
@@ -77,9 +77,7 @@ class _Climb:
         climb.segments = segments
         climb.estimates = StartEstimates.load(timeline, state)
         climb.reset = state.trials("reset", RESET_MEMORY)
-        (climb.pace,) = state.numbers("pace", 1)
-        if climb.pace > MOST_PACE:
-            raise CurriculumError(f"curriculum state: episodes of {climb.pace:g} agent steps are too long to be true")
+        climb.reset_pace = state.pace("reset_pace")
         return climb
 
     def save(self) -> dict[str, Any]:
@@ -87,7 +85,7 @@ class _Climb:
             "segments": [segment.save() for segment in self.segments],
             **self.estimates.save(),
             "reset": save_trials(self.reset),
-            "pace": [self.pace],
+            "reset_pace": self.reset_pace,
         }
 
     @property
@@ -119,10 +117,12 @@ class AdaptiveCurriculum:
 
     *Estimates.* Starts share a Beta posterior per bucket of 16, with counts that fade as newer trials come in.
 
-    *Starts.* 60 % of the episodes begin in the frontier's window, uniformly; 35 % later, in buckets drawn in proportion
-    to p(1 - p), which is largest where ties and failures are equally likely (Florensa et al. 2017 keep such starts;
-    Rutherford et al. 2024 sample by this measure), plus a little everywhere, so that nothing behind is forgotten; 5 %
-    at the game's own reset. At frontier 0 the reset gets 45 %. Starts after the last reward are never drawn.
+    *Starts.* Of the agent steps 5 % are played from the game's own reset, half once the frontier is 0. Of the other
+    episodes 63 % begin in the frontier's window, uniformly, 36 % once it is 0; the rest later, in buckets drawn in
+    proportion to p(1 - p), which is largest where ties and failures are equally likely (Florensa et al. 2017 keep such
+    starts; Rutherford et al. 2024 sample by this measure), plus a little everywhere, so that nothing behind is
+    forgotten. Starts after the last reward are never drawn. Each segment gets agent steps by how often it fails, and
+    not episodes: one from the reset may take twenty times as many as one at a hard spot, which needs the trials.
 
     *Advance.* When the window has had ``min_trials`` since the last move and ``threshold`` of the latest 64 tied, or 8
     and that is 95 % sure, the frontier moves earlier: by 120 steps where 80 % tied, 60 where 50 %, 40 where 35 %, else
@@ -137,16 +137,15 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
-    *Lives.* As often as the game's own reset is tied, a life lost in a climbed segment is followed by an episode that
-    begins where it was lost: with one life less, at another place and time. No frontier and no tie rate takes note of
-    it. Before the agent can play the game with one life there is little to be learnt from the next ones, and they cost
-    as much.
+    *Lives.* A life lost in a climbed segment may be followed by an episode that begins where it was lost: with one life
+    less, at another place and time. That is done as often as the segment is tied, and the less the less often such
+    episodes tie: where nothing comes of them they cost as much. No frontier and no tie rate takes note of them.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
-    for long at landmarks, and each segment is climbed on its own by the one policy. A segment at its beginning is drawn
-    by how often it fails. An episode that ties a segment goes on into the next one once that is at its beginning too:
-    always from the reset, else as often as the next one fails. Where it arrived further episodes begin, so that a
-    segment is learnt from where the agent comes to it and not only from where the demo passed.
+    for long at landmarks, and each segment is climbed on its own by the one policy. An episode that ties a segment goes
+    on into the next one once that is at its beginning too: always from the reset, else as often as the next one fails.
+    Where it arrived further episodes begin, so that a segment is learnt from where the agent comes to it and not only
+    from where the demo passed.
     Two neighbours become one when what is handed over ties so often that both together tie ``MERGED_RATE`` times the
     threshold, all when the reset ties the whole demo.
 
@@ -233,15 +232,12 @@ class AdaptiveCurriculum:
         return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
-        demo = draw(rng, np.array([self._weight(climb) for climb in self._climbs]))
+        choices = [(demo, segment) for demo, climb in enumerate(self._climbs) for segment in (None, *climb.segments)]
+        demo, segment = choices[draw(rng, np.concatenate([self._weights(climb) for climb in self._climbs]))]
         climb = self._climbs[demo]
-        segments = climb.segments
-        share = RESET_SHARE
-        if segments[0].left == 0:
-            share = RESET_SHARE_AT_BEGINNING if len(segments) == 1 else RESET_SHARE_OF_MANY
-        if rng.random() < share:
-            return Start(demo, climb.timeline.reset_step, segments[0].goal, self._wait(rng, segments[0].tie_rate))
-        segment = segments[draw(rng, np.array([segment.need for segment in segments]))]
+        if segment is None:
+            first = climb.segments[0]
+            return Start(demo, climb.timeline.reset_step, first.goal, self._wait(rng, first.tie_rate))
         # Episodes that went on to this very start have left places there to begin from.
         if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
             return Start(demo, segment.begin, segment.goal)
@@ -255,9 +251,15 @@ class AdaptiveCurriculum:
             return ()
         return (0,) * int(rng.integers(1, self._jitter + 1))
 
-    def _weight(self, climb: _Climb) -> float:
-        """How often a demo is drawn: so that each takes agent steps by how much there is to learn in all of it."""
-        return sum(segment.need for segment in climb.segments) / (1.0 + climb.pace)
+    def _weights(self, climb: _Climb) -> NDArray[np.float64]:
+        """How often episodes begin at the reset and in each segment: so that each gets agent steps by its need."""
+        segments = climb.segments
+        share = RESET_SHARE if segments[0].left else RESET_SHARE_AT_BEGINNING
+        needs = np.array([segment.need for segment in segments])
+        wanted = np.array([share * needs.sum(), *((1 - share) * needs)])
+        paces = np.array([climb.reset_pace, *(segment.pace for segment in segments)])
+        known = paces[paces > 0]
+        return wanted / np.where(paces > 0, paces, known.mean() if len(known) else 1.0)
 
     def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
         border, end = segment.window_end, segment.end
@@ -284,7 +286,8 @@ class AdaptiveCurriculum:
         if not self._later_lives or index is None or step >= start.goal:
             return None
         segment = climb.segments[index]
-        if segment.left or rng.random() >= (climb.reset.tie_rate or 0.0):
+        borne = segment.lost.tie_rate
+        if segment.left or rng.random() >= segment.tie_rate * (1.0 if borne is None else max(borne, LEAST_LIVES)):
             return None
         return Start(start.demo, max(step, segment.begin), start.goal)
 
@@ -292,10 +295,16 @@ class AdaptiveCurriculum:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]
         step, goal = outcome.start.step, outcome.start.goal
-        climb.pace += (outcome.length - climb.pace) / PACE_MEMORY
+        index = climb.segment_to(goal)
         if outcome.lost:
+            if index is not None and not outcome.leg:
+                climb.segments[index].lost.add(outcome.tied)
             return
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
+        if at_reset and goal == climb.timeline.length:
+            climb.reset_pace = next_pace(climb.reset_pace, outcome.length)
+        elif not at_reset and index is not None:
+            climb.segments[index].pace = next_pace(climb.segments[index].pace, outcome.length)
         if outcome.start.walk:
             if not at_reset:
                 climb.estimates.record(step, outcome.tied)
@@ -304,7 +313,6 @@ class AdaptiveCurriculum:
             climb.reset.add(outcome.tied)
             if len(climb.segments) > 1:
                 return
-        index = climb.segment_to(goal)
         if index is None:
             return
         segment = climb.segments[index]
@@ -402,7 +410,7 @@ class AdaptiveCurriculum:
         return save_demos(self.name, self._timelines, [climb.save() for climb in self._climbs])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        keys = {"segments", "ties", "trials", "reset", "pace"}
+        keys = {"segments", "ties", "trials", "reset", "reset_pace"}
         _, readers = load_demos(state, self.name, self._timelines, keys)
         self._climbs = [
             _Climb.load(timeline, self._window, reader)

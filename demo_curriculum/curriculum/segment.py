@@ -31,7 +31,19 @@ PATIENT_TRIALS, PATIENT_UPDATES = 128, 8
 """So long at a frontier is the demo imitated in full, then by how much less this is, and then the segment is cut: both,
 since short episodes give hundreds of trials before anything is learnt from them, and many segments few an update."""
 
-SAVED = {"goal", "frontier", "stride", "span", "window", "lowest", "waited_trials", "waited_updates", "handed"}
+SAVED = {
+    "goal",
+    "frontier",
+    "stride",
+    "span",
+    "window",
+    "lowest",
+    "waited_trials",
+    "waited_updates",
+    "handed",
+    "pace",
+    "lost",
+}
 
 
 def cut(timeline: Timeline, gap: int) -> list[tuple[int, int]]:
@@ -66,6 +78,9 @@ class Segment:
         lowest: the earliest frontier so far.
         waited_trials, waited_updates: the trials from the frontier's window, and the updates, since it was there first.
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
+        pace: agent steps of an episode here that did not begin at the game's own reset, in the mean of the latest; 0
+            before the first.
+        lost: the trials of episodes that began here where a life was lost.
     """
 
     def __init__(self, timeline: Timeline, begin: int, goal: int, *, span: int) -> None:
@@ -78,6 +93,8 @@ class Segment:
         self.window = RecentTrials(WINDOW_MEMORY)
         self.lowest, self.waited_trials, self.waited_updates = self.frontier, 0, 0
         self.handed = RecentTrials(RESET_MEMORY)
+        self.pace = 0.0
+        self.lost = RecentTrials(RESET_MEMORY)
 
     @classmethod
     def load(cls, timeline: Timeline, state: StateReader, begin: int, *, span: int) -> Segment:
@@ -90,6 +107,8 @@ class Segment:
         segment.waited_trials = state.integer("waited_trials", 0)
         segment.waited_updates = state.integer("waited_updates", 0)
         segment.handed = state.trials("handed", RESET_MEMORY)
+        segment.pace = state.pace("pace")
+        segment.lost = state.trials("lost", RESET_MEMORY)
         return segment
 
     def save(self) -> dict[str, Any]:
@@ -103,6 +122,8 @@ class Segment:
             "waited_trials": self.waited_trials,
             "waited_updates": self.waited_updates,
             "handed": save_trials(self.handed),
+            "pace": self.pace,
+            "lost": save_trials(self.lost),
         }
 
     @property

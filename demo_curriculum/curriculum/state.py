@@ -9,6 +9,9 @@ from typing import Any
 from demo_curriculum.curriculum.rule import CurriculumError, Timeline
 from demo_curriculum.curriculum.trials import RecentTrials
 
+MOST_PACE = 1e8
+"""Agent steps, beyond which no mean length of episodes can be true."""
+
 
 class StateReader:
     """Takes values out of a JSON object that must hold exactly ``keys``.
@@ -46,6 +49,13 @@ class StateReader:
         ):
             raise self._refuse(key, f"a list of {count} finite numbers from 0")
         return [float(v) for v in values]
+
+    def pace(self, key: str) -> float:
+        """Agent steps of an episode, in the mean; 0 where it is not known."""
+        value = self._state[key]
+        if type(value) not in (int, float) or not (value == 0 or 1 <= value <= MOST_PACE):
+            raise self._refuse(key, f"0 or agent steps from 1 to {MOST_PACE:g}")
+        return float(value)
 
     def integers(self, key: str, high: int) -> tuple[int, ...]:
         """Any number of whole numbers from 0 to ``high``."""

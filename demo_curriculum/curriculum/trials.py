@@ -1,4 +1,4 @@
-"""The latest trials from one place: tied or not."""
+"""The latest trials from one place: tied or not, and how long."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ RESET_MEMORY = 100
 RESET_TRIALS = 50
 """Recent trials from the game's own reset that are looked at, and how many make a verdict."""
 
+PACE_MEMORY = 50
+"""Each new episode fades what is known of their length by 1/50."""
+
 CONFIDENT = 1.645
 """Standard deviations below which 95 % of a normal distribution lies, on one side."""
+
+
+def next_pace(pace: float, length: int) -> float:
+    """The mean length of the latest episodes once there is one more; 0 before the first."""
+    return pace + (length - pace) / PACE_MEMORY if pace else float(length)
 
 
 class RecentTrials:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch.optim import Adam
 
+from demo_curriculum.curriculum import Curriculum
 from demo_curriculum.training.policy import Policy
 
 STEP = 1.5
@@ -25,6 +26,11 @@ def optimizer_of(policy: Policy) -> Adam:
     return Adam([{"params": weights}, {"params": [policy.log_scale]}], eps=1e-5)
 
 
+def tied_from_reset(curriculum: Curriculum) -> float:
+    """How often the game's own reset is tied lately, with the demo with which that is least often."""
+    return min(demo["reset_tie_rate"] or 0.0 for demo in curriculum.report()["demos"])
+
+
 class LearningRateControl:
     """The learning rate by what it comes to (Schulman et al. 2017 adapt the penalty so; rsl_rl the rate).
 
@@ -33,7 +39,8 @@ class LearningRateControl:
     is still climbed. After that, before hard spots and in what is climbed, it throws away as much as it finds: the
     surer a policy, the further the same rate moves it. One that is not yet sure goes on in larger steps, by the square
     of its entropy: short demos are climbed before much is learnt. A very sure one goes on in smaller ones, by its
-    entropy, as far as nothing is climbed: what it has is lost by what would not have harmed another.
+    entropy, as far as it ties the whole game: what it has then is lost by what would not have harmed another. As long
+    as it does not, it has more to gain, and at steps as small as that it would stay what it is.
 
     The scale of the logits follows the rewards at a rate of its own, which noise does not limit, as far as the demos
     are not still climbed: then there is something to be looked for.
@@ -50,14 +57,17 @@ class LearningRateControl:
         self.rate, self.scale_rate = most, 0.0
         self.left_lately: float | None = None
 
-    def update(self, kl: float, entropy: float, left: int, climbing: float) -> None:
-        """Once per training update; ``kl`` and ``entropy`` in nats, ``left`` and ``climbing`` are the curriculum's."""
+    def update(self, kl: float, entropy: float, left: int, climbing: float, tied: float) -> None:
+        """Once per training update; ``kl`` and ``entropy`` in nats, ``left`` and ``climbing`` are the curriculum's.
+
+        ``tied`` is how often the game's own reset is tied.
+        """
         if self.left_lately is None:
             self.left_lately = 2.0 * left
         self.left_lately += (left - self.left_lately) / MEMORY
         haste = climbing if self.left_lately - left >= HASTE * left else 0.0
         doubt = max(entropy, SUREST) / SURE
-        settling = min(self.settling * doubt ** (2 if doubt > 1 else 1 - climbing), self.climbing)
+        settling = min(self.settling * doubt ** (2 if doubt > 1 else tied), self.climbing)
         target = settling * (self.climbing / settling) ** haste
         self.scale_rate = SCALE_LR * (1 - climbing)
         if kl > 2 * target:

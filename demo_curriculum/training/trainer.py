@@ -19,7 +19,7 @@ from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.training.dealing import deal
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, Teachers
-from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of
+from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of, tied_from_reset
 from demo_curriculum.training.machine import place
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Decision, Policy
@@ -172,7 +172,7 @@ class Trainer:
             metrics = self.ranks.mean(self._learn(rollout, episodes=len(outcomes)))
             kl, entropy, climbing = metrics["train/approx_kl"], metrics["train/entropy"], self.curriculum.climbing
             self.entropy.update(entropy, Left.of(self.curriculum), climbing)
-            self.lr.update(kl, entropy, self.curriculum.left, climbing)
+            self.lr.update(kl, entropy, self.curriculum.left, climbing, tied_from_reset(self.curriculum))
             self.update += 1
             self.agent_steps += rollout.actions.numel() * self.ranks.size
             frames = sum(frames for _, frames in collected)

@@ -93,6 +93,26 @@ def test_starts_are_judged_at_their_segments_goal() -> None:
         assert len(steps) / 6000 == pytest.approx(0.95 / 3, abs=0.02)
 
 
+def test_segments_get_agent_steps_by_their_need_however_long_their_episodes() -> None:
+    rule = curriculum()
+    climb(rule, 451)
+    # The second segment ties three in four: its need is 1/4, that of the others 1.
+    record(rule, 200, 451, ties=24, trials=32)
+    for goal, begin, length in ((200, 150, 4), (451, 300, 10), (1000, 900, 40)):
+        for _ in range(400):
+            rule.record(Outcome(Start(0, begin, goal), 0.0, length, False, "lag"))
+    for _ in range(400):
+        rule.record(Outcome(Start(0, -50, 1000), 0.0, 5, False, "lag"))
+    rng = np.random.default_rng(0)
+    starts = [rule.sample(rng) for _ in range(20_000)]
+    at_reset = np.array([start.step == -50 for start in starts])
+    goals = np.array([start.goal for start in starts])
+    found = [at_reset.mean(), *(np.mean(~at_reset & (goals == goal)) for goal in (200, 451, 1000))]
+    # 5 % of the steps from the reset, the first segment being climbed.
+    weights = np.array([0.05 * 2.25 / 5, 0.95 / 4, 0.95 * 0.25 / 10, 0.95 / 40])
+    assert found == pytest.approx((weights / weights.sum()).tolist(), abs=0.012)
+
+
 def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
     rule = curriculum()
     rng = np.random.default_rng(0)
@@ -259,6 +279,10 @@ def test_segments_are_saved_and_damaged_ones_refused() -> None:
         lambda entry: entry["segments"][1].update(frontier=450),
         lambda entry: entry["segments"][1].update(lowest=451),
         lambda entry: entry["segments"][1].update(waited_trials=-1),
+        lambda entry: entry["segments"][1].update(pace=0.5),
+        lambda entry: entry["segments"][1].update(pace=float("nan")),
+        lambda entry: entry.update(reset_pace=1e9),
+        lambda entry: entry["segments"][1]["lost"].update(total=1),
         lambda entry: entry.update(segments=[]),
     ):
         broken = json.loads(json.dumps(state))

@@ -6,13 +6,14 @@ import torch
 from numpy.typing import NDArray
 
 from demo_curriculum.curriculum import AdaptiveCurriculum, Span, Timeline
+from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, Teachers, agent_actions
-from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of
+from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of, tied_from_reset
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.stall import Left
@@ -166,14 +167,14 @@ def test_configs_survive_json_and_refuse_nonsense() -> None:
 def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
     control = LearningRateControl(9e-4, climbing=0.01, settling=0.003)
     for kl, rate in ((0.02, 9e-4), (0.021, 6e-4), (0.5, 4e-4), (0.012, 4e-4), (0.006, 4e-4), (0.004, 6e-4)):
-        control.update(kl, 0.25, 0, 1.0)
+        control.update(kl, 0.25, 0, 1.0, 0.0)
         assert control.rate == pytest.approx(rate)
     for kl, rate in ((0.007, 4e-4), (0.004, 4e-4), (0.001, 6e-4)):
-        control.update(kl, 0.25, 0, 0.0)
+        control.update(kl, 0.25, 0, 0.0, 0.0)
         assert control.rate == pytest.approx(rate)
     # Half of the demos still climbed: as far from .01 as from .003 by ratio, .00548.
     for kl, rate in ((0.0111, 4e-4), (0.0109, 4e-4), (0.0028, 4e-4), (0.0027, 6e-4)):
-        control.update(kl, 0.25, 0, 0.5)
+        control.update(kl, 0.25, 0, 0.5, 0.0)
         assert control.rate == pytest.approx(rate)
     # Not yet sure: .375 nats are 1.5 times .25, and .00675 is 2.25 times .003; with 1 nat no more than .01.
     for kl, entropy, rate in (
@@ -182,26 +183,38 @@ def test_the_learning_rate_follows_how_far_the_policy_moves() -> None:
         (0.0201, 1.0, 4e-4 / 1.5),
         (0.004, 1.0, 4e-4),
     ):
-        control.update(kl, entropy, 0, 0.0)
+        control.update(kl, entropy, 0, 0.0, 1.0)
         assert control.rate == pytest.approx(rate)
-    # Very sure, .1 nats: .0012 where nothing is climbed, and .4 ** .5 of .003 where half is, from .01 as far: .00436.
-    # Under .01 nats no less than of so many, .00012.
-    for kl, entropy, climbing, rate in (
-        (0.0025, 0.1, 0.0, 4e-4 / 1.5),
-        (0.0023, 0.1, 0.0, 4e-4 / 1.5),
-        (0.0086, 0.1, 0.5, 4e-4 / 1.5),
-        (0.0089, 0.1, 0.5, 4e-4 / 1.5**2),
-        (0.00025, 0.001, 0.0, 4e-4 / 1.5**3),
-        (0.00023, 0.0, 0.0, 4e-4 / 1.5**3),
-        (0.00005, 0.0, 0.0, 4e-4 / 1.5**2),
+    # Very sure, .1 nats: .0012 where the reset is always tied, .4 ** .5 of .003, .0019, where half as often, and all of
+    # it where it never is. Under .01 nats no less than of so many, .00012.
+    for kl, entropy, tied, rate in (
+        (0.0025, 0.1, 1.0, 4e-4 / 1.5),
+        (0.0023, 0.1, 1.0, 4e-4 / 1.5),
+        (0.0039, 0.1, 0.5, 4e-4 / 1.5**2),
+        (0.0037, 0.1, 0.5, 4e-4 / 1.5**2),
+        (0.0061, 0.1, 0.0, 4e-4 / 1.5**3),
+        (0.0059, 0.1, 0.0, 4e-4 / 1.5**3),
+        (0.00025, 0.001, 1.0, 4e-4 / 1.5**4),
+        (0.00023, 0.0, 1.0, 4e-4 / 1.5**4),
+        (0.00005, 0.0, 1.0, 4e-4 / 1.5**3),
     ):
-        control.update(kl, entropy, 0, climbing)
+        control.update(kl, entropy, 0, 0.0, tied)
         assert control.rate == pytest.approx(rate)
     resumed = LearningRateControl(9e-4)
     resumed.load_state_dict(control.state_dict())
     for _ in range(5):
-        resumed.update(0.0, 0.25, 0, 1.0)
+        resumed.update(0.0, 0.25, 0, 1.0, 0.0)
     assert resumed.rate == 9e-4, "never above what it began with"
+
+
+def test_what_there_is_to_lose_is_tied_from_the_reset_with_every_demo() -> None:
+    curriculum = AdaptiveCurriculum([Timeline(100, offset=9), Timeline(50)])
+    for tied in (True, True, False, True):
+        curriculum.record(Outcome(Start(0, -9, 100), 1.0, 9, tied, "tie" if tied else "lag"))
+    assert tied_from_reset(curriculum) == 0.0, "nobody has tried the second"
+    for tied in (True, False):
+        curriculum.record(Outcome(Start(1, 0, 50), 1.0, 9, tied, "tie" if tied else "lag"))
+    assert tied_from_reset(curriculum) == 0.5
 
 
 def test_the_scale_of_the_logits_has_a_rate_of_its_own() -> None:
@@ -214,7 +227,7 @@ def test_the_scale_of_the_logits_has_a_rate_of_its_own() -> None:
     control.set(optimizer, 1.0)
     assert (weights["lr"], scale["lr"]) == (8e-4, 0.0)
     for climbing, rate in ((1.0, 0.0), (0.25, 7.5e-4), (0.0, 1e-3)):
-        control.update(0.001, 0.25, 0, climbing)
+        control.update(0.001, 0.25, 0, climbing, 0.0)
         control.set(optimizer, 0.5)
         assert (weights["lr"], scale["lr"]) == (4e-4, pytest.approx(rate))
     control.rate = 2e-4
@@ -232,7 +245,7 @@ def test_the_learning_rate_hastens_only_while_the_frontiers_move_fast() -> None:
     def hastens(left: int) -> bool:
         """Whether a divergence between both targets is as wanted."""
         control.rate = 8e-4
-        control.update(0.02, 0.25, left, 1.0)
+        control.update(0.02, 0.25, left, 1.0, 0.0)
         return control.rate == 8e-4
 
     # At a constant speed the mean over 50 updates is 50 times that behind: 3 % of 5000 are 3 an update.
