@@ -22,17 +22,23 @@ LEAST_SHARE = 1 / 12
 drawn from, which is still too while it walks, up to 10."""
 ALIKE = 0.8
 """Of a scene's entries that have to be seen: not all are the same each time, such as an enemy's that waits or not."""
-BEFORE = 400
-"""Demo steps before a landmark in which the demo itself must not see its scene."""
+BEFORE, LOOKED_BACK = 400, 2000
+"""Demo steps before a landmark in which the demo itself must not see its scene, and in which it is looked for."""
 ENTRIES_AT_ONCE = 256
 
 
 class Landmark(NamedTuple):
-    """A demo step, and what is seen from there on: ``values`` (K,) at ``entries`` (K,) of a flattened observation."""
+    """A demo step, and what is seen from there on: ``values`` (K,) at ``entries`` (K,) of a flattened observation.
+
+    Attributes:
+        news: demo steps before it, as far as is looked back, in which the demo does not see its scene: who sees it then
+            is as far as the demo comes only later.
+    """
 
     step: int
     entries: NDArray[np.int64]
     values: Values
+    news: int
 
     def seen(self, observation: Values) -> bool:
         """Whether ``observation``, of the demo's shape, shows this scene."""
@@ -64,10 +70,12 @@ def find_landmarks(observations: Values) -> list[Landmark]:
         step = first + place
         lately = np.asarray(flat[step - first : step + STILL + 1])
         entries = np.flatnonzero(_changed(lately, first, first)[0])
-        landmark = Landmark(step, entries, np.asarray(flat[step, entries]))
-        earlier = flat[max(step - BEFORE, 0) : step - BLEND][:, entries]
-        if (earlier == landmark.values).mean(axis=1).max(initial=0) < ALIKE:
-            landmarks.append(landmark)
+        values = np.asarray(flat[step, entries])
+        earlier = flat[max(step - LOOKED_BACK, 0) : step - BLEND][:, entries]
+        sights = np.flatnonzero((earlier == values).mean(axis=1) >= ALIKE)
+        news = min(step, LOOKED_BACK) - (int(sights[-1]) + 1 if len(sights) else 0)
+        if news >= min(step, BEFORE):
+            landmarks.append(Landmark(step, entries, values, news))
     return landmarks
 
 

@@ -50,6 +50,16 @@ def test_what_was_seen_lately_is_no_landmark() -> None:
     assert steps_of(seen([(0, 100), (1, 399), (0, 50)])) == [100]
 
 
+def test_it_tells_for_how_long_the_demo_had_not_seen_its_scene() -> None:
+    def news(*scenes: tuple[int, int]) -> list[int]:
+        return [landmark.news for landmark in find_landmarks(seen(list(scenes)))]
+
+    # Scene 1 never before; scene 0 at step 99, and then, at 501, not for 401 steps.
+    assert news((0, 100), (1, 401), (0, 50)) == [100, 401]
+    assert news((0, 100), (1, 1999), (0, 50)) == [100, 1999]
+    assert news((0, 100), (1, 2500), (0, 50)) == [100, 2000], "no further back is it looked for"
+
+
 def test_pictures_and_blocks_of_entries() -> None:
     whole = np.concatenate([seen([(0, 100), (1, 100)])] * 15, axis=1)
     (flat,), (shaped,) = find_landmarks(whole), find_landmarks(whole.reshape(200, 4, 150))
@@ -59,7 +69,7 @@ def test_pictures_and_blocks_of_entries() -> None:
 
 
 def test_a_fifth_of_a_scene_may_be_else() -> None:
-    landmark = Landmark(5, np.arange(0, 20, 2), np.ones(10))
+    landmark = Landmark(5, np.arange(0, 20, 2), np.ones(10), 5)
     observation = np.zeros((4, 5))
     observation.reshape(-1)[:16:2] = 1
     assert landmark.seen(observation)

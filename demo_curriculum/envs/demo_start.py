@@ -15,7 +15,7 @@ from demo_curriculum.demo import Demo, Ending, Outcome, Start
 from demo_curriculum.envs.arrivals import Arrivals
 from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv
-from demo_curriculum.landmarks import BEFORE, Landmark
+from demo_curriculum.landmarks import Landmark
 from demo_curriculum.simulators.playback import check_same_game
 
 Sample = Callable[[np.random.Generator], Start]
@@ -66,8 +66,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     at a drawn start: with the score so far, and as late as if the demo had just got as much.
 
     A goal that is a landmark is tied when its scene is seen, with the demo's score there and at most ``lag`` demo steps
-    earlier or later than the demo, or earlier by what the leg began earlier; that is worth a reward of 1, as the next
-    score is by default.
+    later than the demo, or earlier by as long as the scene is new to the demo and by what the leg began earlier; that
+    is worth a reward of 1, as the next score is by default.
 
     An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
     is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
@@ -331,8 +331,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return False
         if self._landmark is None:
             return True
-        # What comes before was looked through for a scene like this only so far. Who began early may come early.
-        earliest = self._start.goal - min(self.lag, BEFORE) - self._early
+        # Earlier than that the scene may be one that the demo came through before. Who began early may come early.
+        earliest = self._start.goal - self._landmark.news - self._early
         return self._clock >= earliest and self._landmark.seen(seen)
 
     def _ending(self, seen: NDArray[Any], over: bool, lives: int, reward: float) -> Ending | None:

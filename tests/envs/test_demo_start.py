@@ -644,12 +644,23 @@ def test_a_landmark_is_tied_by_coming_there() -> None:
     assert info["outcomes"] == [Outcome(Start(0, 30, 40), 0.0, 11, True, "tie")]
 
 
-def test_who_came_early_may_come_early_to_the_next_landmark() -> None:
+@pytest.mark.parametrize(
+    ("news", "first", "second"),
+    [
+        # Nobody has seen these walls before: they are seen at 40 and 80 without waiting.
+        (None, 40, 80),
+        # Six steps early, and six more.
+        (6, 60 - 6, 100 - 6 - 6),
+    ],
+)
+def test_who_is_faster_than_the_demo_may_come_early(news: int | None, first: int, second: int) -> None:
     """The demo waits 20 times and sees the next walls at 60 and 100."""
     simulator = ScenicChain("LockedChain-120")
     demo = play_demo(simulator, [*[simulator.act(wait=True)] * 20, *simulator.keys.tolist()], origin="script")
     landmarks = find_landmarks(demo.observations)
-    assert [landmark.step for landmark in landmarks] == [60, 100]
+    assert [(landmark.step, landmark.news) for landmark in landmarks] == [(60, 60), (100, 100)]
+    if news is not None:
+        landmarks = [landmark._replace(news=news) for landmark in landmarks]
 
     def onward(origin: Start, reached: Start, rng: np.random.Generator) -> Start | None:
         return Start(0, 60, 100) if reached.goal == 60 else None
@@ -668,14 +679,12 @@ def test_who_came_early_may_come_early_to_the_next_landmark() -> None:
 
     env = begin()
     paid = [step for step in range(1, 71) if env.step(simulator.act(wait=False))[1]]
-    # Six steps early, and six more.
-    assert paid == [60 - 6]
+    assert paid == [first]
     saved = env.state_dict()
     resumed = begin()
     resumed.load_state_dict(saved)
-    # It sees the second wall since step 80, and is judged at 88.
     paid = [step for step in range(71, 100) if resumed.step(simulator.act(wait=False))[1]]
-    assert paid == [100 - 6 - 6]
+    assert paid == [second]
 
 
 def test_who_comes_to_a_landmark_too_late_has_failed() -> None:
@@ -693,7 +702,7 @@ def test_a_scene_seen_before_its_time_is_not_the_landmark() -> None:
     env, simulator = scenic_env(Start(0, 0, 20), lag=6, tail=0.0)
     (first, _) = find_landmarks(env.demos[0].observations)
     # The wall of the first forty doors, at door 20.
-    env._landmarks = {(0, 20): Landmark(20, first.entries, np.zeros_like(first.values))}
+    env._landmarks = {(0, 20): Landmark(20, first.entries, np.zeros_like(first.values), 6)}
     env.reset()
     rewards = [env.step(simulator.act(wait=False))[1] for _ in range(15)]
     assert rewards == [0.0] * 13 + [1.0, 0.0]
