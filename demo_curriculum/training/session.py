@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from demo_curriculum.curriculum import CurriculumError
 from demo_curriculum.demo import Demo
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.progress.log import ProgressLog, truncate_after
@@ -192,7 +193,7 @@ def _go_on(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
     """Has ``trainer`` go on from ``state``; what another version saved may have other parts than this one looks for."""
     try:
         trainer.load_state_dict(state)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (CurriculumError, LookupError, TypeError, ValueError, RuntimeError) as error:
         begun = " ".join(run.versions[name] for name in ("demo-curriculum", "git") if run.versions.get(name))
         raise DemoCurriculumError(
             f"the checkpoint is of another version of demo-curriculum ({type(error).__name__}: {error}); the run was "

@@ -205,7 +205,16 @@ def test_a_run_is_trained_by_one_process_at_a_time(
     assert comparable(read_log(folder / "progress.jsonl")) == uninterrupted
 
 
-def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_with(chain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("within", "missing", "reason"),
+    [
+        (("ranks", 0, "env", "envs", 0), "clock", "KeyError: 'clock'"),
+        (("curriculum", "demos", 0, "segments", 0), "lost", "CurriculumError: curriculum state, demo 0, segments 0"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_with(
+    chain: Path, tmp_path: Path, within: tuple[str | int, ...], missing: str, reason: str
+) -> None:
     folder = tmp_path / "run"
     settings = {**SMALL, "until_frontier": None}
     subprocess.run(train_command(chain, folder, *options(**settings, agent_steps=1024)), check=False)
@@ -213,14 +222,17 @@ def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_wi
     state = load_latest(checkpoints, print)
     assert state is not None
     # Whole and of the right shape, but for one thing that this version wants to know.
-    del state["trainer"]["ranks"][0]["env"]["envs"][0]["clock"]
+    part = state["trainer"]
+    for key in within:
+        part = part[key]
+    del part[missing]
     save_checkpoint(checkpoints, state["trainer"]["update"], state)
     before = sorted(path.name for path in checkpoints.iterdir())
     more = train_command(chain, folder, *options(**settings, agent_steps=2048))
     result = subprocess.run(more, check=False, capture_output=True, text=True)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     message = " ".join(result.stderr.split())
-    assert "checkpoint is of another version of demo-curriculum (KeyError: 'clock')" in message
+    assert f"checkpoint is of another version of demo-curriculum ({reason}" in message
     assert "the run was begun with 0.1.0" in message and "choose another --run-dir" in message
     assert sorted(path.name for path in checkpoints.iterdir()) == before
 
