@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,26 +47,24 @@ class Task:
         from demo_curriculum.training.ranks import Ranks
 
         demos = read_demos(self.demo)
-        ranks = Ranks.join()
-        run, _ = ranks.from_first(lambda: session.open_run(self.run_dir, demos, self.config))
-        if ranks.first:
-            keep_demo_file(self.demo, self.run_dir)
-        with TrainingDisplay(session.run_record(run)) if ranks.first else nullcontext() as display:
-            reason = session.train(
-                self.run_dir,
-                run,
-                demos,
-                limits=self.limits,
-                display=display,
-                ranks=ranks,
-                workers=self.workers,
-                device=self.device,
-                checkpoint_every=self.checkpoint_every,
-                keep_checkpoints=self.keep_checkpoints,
-                log_to=self.log_to,
-            )
-        ranks.close()
-        return reason
+        with closing(Ranks.join()) as ranks:
+            run, _ = ranks.from_first(lambda: session.open_run(self.run_dir, demos, self.config))
+            if ranks.first:
+                keep_demo_file(self.demo, self.run_dir)
+            with TrainingDisplay(session.run_record(run)) if ranks.first else nullcontext() as display:
+                return session.train(
+                    self.run_dir,
+                    run,
+                    demos,
+                    limits=self.limits,
+                    display=display,
+                    ranks=ranks,
+                    workers=self.workers,
+                    device=self.device,
+                    checkpoint_every=self.checkpoint_every,
+                    keep_checkpoints=self.keep_checkpoints,
+                    log_to=self.log_to,
+                )
 
 
 def main(

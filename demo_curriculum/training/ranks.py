@@ -38,6 +38,11 @@ class Ranks:
         """
         if "RANK" not in os.environ:
             return cls()
+        # Imported sooner or later by torch's optimizers; all its functions have the group of that time as a default.
+        # One that is there already would outlive ``close``, and its threads the interpreter: one that lets go of a
+        # tensor after that aborts the process.
+        import torch.distributed.nn
+
         if not dist.is_initialized():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
@@ -123,5 +128,6 @@ class Ranks:
         return tensor
 
     def close(self) -> None:
-        if self.size > 1:
+        """Ends the threads that carry what is sent; nothing can be sent any more."""
+        if dist.is_initialized():
             dist.destroy_process_group()

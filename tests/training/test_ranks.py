@@ -108,6 +108,23 @@ def test_what_ranks_agree_upon() -> None:
     assert result["from_first"] == "rank 0" and result["refused"] == "refused at the first"
 
 
+def threads_after_close() -> tuple[int, int]:
+    ranks = Ranks.join()
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.sum().backward()
+    torch.optim.Adam([weight]).step()
+    ranks.gather(1)
+    before = len(os.listdir("/proc/self/task"))
+    ranks.close()
+    return before, len(os.listdir("/proc/self/task"))
+
+
+def test_no_thread_of_a_rank_outlives_its_close() -> None:
+    # One that lets go of its last tensor while the interpreter ends aborts the process.
+    before, after = launch(2, threads_after_close)  # type: ignore[misc]
+    assert before > 1 and after == 1
+
+
 def test_pooled_moments_are_those_of_everything() -> None:
     """As if one process had seen both halves."""
     first, second = torch.randn(40, 3) * 5 + 2, torch.randn(7, 3)
