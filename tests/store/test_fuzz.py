@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from demo_curriculum.training.machine import prepare_process
+
 ROOT = Path(__file__).parents[2]
 _specification = importlib.util.spec_from_file_location("fuzz", ROOT / "tools" / "fuzz.py")
 fuzz = importlib.util.module_from_spec(_specification)
@@ -39,3 +41,11 @@ def test_the_fuzzer_would_see_it(monkeypatch, behaviour, fault):
     counts, faults = fuzz.fuzz("bad", 1)
     assert counts == {fault: 1}
     assert len(faults) == 1
+
+
+def test_memory_that_another_test_has_left_free_is_no_place_to_hide(monkeypatch):
+    prepare_process()
+    pieces = [bytearray(b"x") * (1 << 20) for _ in range(700)]
+    del pieces
+    monkeypatch.setitem(fuzz.KINDS, "bad", lambda folder, rng: str(len(bytearray(b"x") * (600 << 20))))
+    assert fuzz.fuzz("bad", 1)[0] == {"MEMORY": 1}
