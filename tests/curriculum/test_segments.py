@@ -113,6 +113,16 @@ def test_segments_get_agent_steps_by_their_need_however_long_their_episodes() ->
     assert found == pytest.approx((weights / weights.sum()).tolist(), abs=0.012)
 
 
+def test_half_of_the_steps_are_the_resets_as_soon_as_the_first_segment_is_climbed() -> None:
+    rng = np.random.default_rng(0)
+    rule = curriculum()
+    climb(rule, 451)
+    # Of 1,000 the 5 % are 50, with a deviation of 7; the 50 % 500, of 16.
+    assert 20 < sum(rule.sample(rng).step == -50 for _ in range(1000)) < 80
+    climb(rule, 200)
+    assert 435 < sum(rule.sample(rng).step == -50 for _ in range(1000)) < 565
+
+
 def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
     rule = curriculum()
     rng = np.random.default_rng(0)
