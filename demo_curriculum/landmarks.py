@@ -2,6 +2,9 @@
 
 Rewards are what a demo is cut at; where there is none for long, it is these. A room that is entered is one: most of
 what is drawn there, or of what the game remembers of it, becomes another and stays.
+
+Where the demo goes back to what it saw before, and got nothing for it, it might as well have stayed: nothing tells who
+was there from who was not, and a policy that does not remember it either would go there again and again.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ ALIKE = 0.8
 """Of a scene's entries that have to be seen: not all are the same each time, such as an enemy's that waits or not."""
 BEFORE, LOOKED_BACK = 400, 2000
 """Demo steps before a landmark in which the demo itself must not see its scene, and in which it is looked for."""
+BACK, LOOKED_AHEAD = 0.75, 2000
+"""Of the entries that change those that are as before where the demo has gone back, and demo steps after a landmark in
+which that is looked for."""
 ENTRIES_AT_ONCE = 256
 
 
@@ -45,11 +51,12 @@ class Landmark(NamedTuple):
         return bool((observation.reshape(-1)[self.entries] == self.values).mean() >= ALIKE)
 
 
-def find_landmarks(observations: Values) -> list[Landmark]:
+def find_landmarks(observations: Values, rewards: NDArray[np.float64]) -> list[Landmark]:
     """The landmarks of a demo, by step.
 
     Args:
         observations: (T+1, ...), before each step and after the last; of a mapped array only a part at a time is read.
+        rewards: (T,)
     """
     steps = len(observations)
     flat = observations.reshape(steps, -1)
@@ -74,9 +81,17 @@ def find_landmarks(observations: Values) -> list[Landmark]:
         earlier = flat[max(step - LOOKED_BACK, 0) : step - BLEND][:, entries]
         sights = np.flatnonzero((earlier == values).mean(axis=1) >= ALIKE)
         news = min(step, LOOKED_BACK) - (int(sights[-1]) + 1 if len(sights) else 0)
-        if news >= min(step, BEFORE):
+        if news >= min(step, BEFORE) and not _goes_back(flat, rewards, step, entries):
             landmarks.append(Landmark(step, entries, values, news))
     return landmarks
+
+
+def _goes_back(flat: Values, rewards: NDArray[np.float64], step: int, entries: NDArray[np.int64]) -> bool:
+    """Whether ``entries`` become again what they were before ``step``, and no reward comes earlier."""
+    gains = np.flatnonzero(rewards[step : step + LOOKED_AHEAD] > 0)
+    end = step + (int(gains[0]) if len(gains) else LOOKED_AHEAD)
+    later = flat[step + STILL : end + 1][:, entries]
+    return bool(((later == flat[step - BLEND, entries]).mean(axis=1) >= BACK).any())
 
 
 def _changed(values: Values, first: int, last: int) -> NDArray[np.bool_]:

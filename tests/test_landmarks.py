@@ -17,8 +17,14 @@ def seen(scenes: list[tuple[int, int]], entries: int = 20) -> np.ndarray:
     return observations
 
 
-def steps_of(observations: np.ndarray) -> list[int]:
-    return [landmark.step for landmark in find_landmarks(observations)]
+def rewarded(observations: np.ndarray, *steps: int) -> np.ndarray:
+    rewards = np.zeros(len(observations) - 1)
+    rewards[list(steps)] = 5.0
+    return rewards
+
+
+def steps_of(observations: np.ndarray, *gains: int) -> list[int]:
+    return [landmark.step for landmark in find_landmarks(observations, rewarded(observations, *gains))]
 
 
 def test_a_landmark_is_where_another_scene_is_whole() -> None:
@@ -26,7 +32,7 @@ def test_a_landmark_is_where_another_scene_is_whole() -> None:
     # It is drawn within three steps, half of it at once.
     observations[101, :10] -= 7
     observations[100, :20] -= 7
-    (landmark,) = find_landmarks(observations)
+    (landmark,) = find_landmarks(observations, rewarded(observations))
     assert landmark.step == 102
     assert landmark.entries.tolist() == list(range(20))
     assert landmark.values.tolist() == [7 + entry for entry in range(20)]
@@ -44,15 +50,43 @@ def test_it_takes_a_twelfth_of_what_is_seen_and_both_sides_to_be_still() -> None
 
 
 def test_what_was_seen_lately_is_no_landmark() -> None:
-    assert steps_of(seen([(0, 100), (1, 50), (0, 100), (1, 50)])) == [100]
-    # Scene 0 was last seen 400 steps before it comes back, and then 401.
-    assert steps_of(seen([(0, 100), (1, 401), (0, 50)])) == [100, 501]
-    assert steps_of(seen([(0, 100), (1, 399), (0, 50)])) == [100]
+    assert steps_of(seen([(0, 100), (1, 50), (0, 100), (1, 50)]), 120) == [100]
+    # Scene 0 was last seen 401 steps before it comes back, and then 399.
+    assert steps_of(seen([(0, 100), (1, 401), (0, 50)]), 120) == [100, 501]
+    assert steps_of(seen([(0, 100), (1, 399), (0, 50)]), 120) == [100]
+
+
+def test_where_the_demo_goes_back_for_nothing_is_no_landmark() -> None:
+    there_and_back = seen([(0, 100), (1, 500), (0, 100), (2, 50)])
+    assert steps_of(there_and_back) == [600, 700]
+    # What a step pays is seen after it: the one at 599 is still within scene 1.
+    assert steps_of(there_and_back, 100) == steps_of(there_and_back, 599) == [100, 600, 700]
+    assert steps_of(there_and_back, 99) == steps_of(there_and_back, 600) == [600, 700]
+    losses = -rewarded(there_and_back, 300)
+    assert [landmark.step for landmark in find_landmarks(there_and_back, losses)] == [600, 700]
+    # It is looked for until step 2100.
+    assert steps_of(seen([(0, 100), (1, 2000), (0, 50)])) == [2100]
+    assert steps_of(seen([(0, 100), (1, 2001), (0, 50)])) == [100, 2101]
+    # Three quarters of the twenty entries are enough, from what is still again on.
+    for alike, found in ((15, [600, 700]), (14, [100, 600, 700])):
+        observations = there_and_back.copy()
+        observations[600:700, alike:20] += 70
+        assert steps_of(observations) == found
+
+
+def test_a_scene_that_comes_back_at_once_had_not_gone() -> None:
+    observations = seen([(0, 100), (1, 200)])
+    observations[131, :20] -= 7
+    assert steps_of(observations) == [], "it is not still"
+    observations = seen([(0, 100), (1, 200)])
+    observations[132, :20] -= 7
+    assert steps_of(observations) == [], "and here the demo has gone back"
 
 
 def test_it_tells_for_how_long_the_demo_had_not_seen_its_scene() -> None:
     def news(*scenes: tuple[int, int]) -> list[int]:
-        return [landmark.news for landmark in find_landmarks(seen(list(scenes)))]
+        observations = seen(list(scenes))
+        return [landmark.news for landmark in find_landmarks(observations, rewarded(observations, 120))]
 
     # Scene 1 never before; scene 0 at step 99, and then, at 501, not for 401 steps.
     assert news((0, 100), (1, 401), (0, 50)) == [100, 401]
@@ -62,7 +96,8 @@ def test_it_tells_for_how_long_the_demo_had_not_seen_its_scene() -> None:
 
 def test_pictures_and_blocks_of_entries() -> None:
     whole = np.concatenate([seen([(0, 100), (1, 100)])] * 15, axis=1)
-    (flat,), (shaped,) = find_landmarks(whole), find_landmarks(whole.reshape(200, 4, 150))
+    (flat,) = find_landmarks(whole, rewarded(whole))
+    (shaped,) = find_landmarks(whole.reshape(200, 4, 150), rewarded(whole))
     assert len(flat.entries) == 300 and flat.entries.max() == 14 * 40 + 19
     assert all(np.array_equal(mine, theirs) for mine, theirs in zip(flat, shaped, strict=True))
     assert shaped.seen(whole[150].reshape(4, 150)) and not shaped.seen(whole[50].reshape(4, 150))
@@ -84,6 +119,8 @@ def test_every_lasting_scene_is_found_once(scenes: list[tuple[int, int]]) -> Non
     expected = [
         step
         for step in range(1, len(kinds))
-        if kinds[step] != kinds[step - 1] and kinds[step] not in kinds[max(step - 400, 0) : step - 4]
+        if kinds[step] != kinds[step - 1]
+        and kinds[step] not in kinds[max(step - 400, 0) : step - 4]
+        and kinds[step - 1] not in kinds[step : step + 2001]
     ]
     assert steps_of(observations) == expected

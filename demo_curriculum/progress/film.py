@@ -185,7 +185,7 @@ def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
-        landmarks=[find_landmarks(demo.observations)],
+        landmarks=[find_landmarks(demo.observations, demo.rewards)],
     )
     scenes = []
     generator = torch.Generator().manual_seed(shot.update)

@@ -272,7 +272,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
         # Next to raw rewards one for a landmark would be of no size.
-        landmarks=[find_landmarks(demo.observations) if config.reward != "raw" else [] for demo in demos],
+        landmarks=[find_landmarks(demo.observations, demo.rewards) if config.reward != "raw" else [] for demo in demos],
     )
 
 

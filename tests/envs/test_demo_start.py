@@ -623,7 +623,7 @@ class ScenicChain(PatientChain):
 def scenic_env(start: Start, **kwargs: Any) -> tuple[DemoStart, ScenicChain]:
     simulator = ScenicChain("LockedChain-120")
     demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
-    landmarks = find_landmarks(demo.observations)
+    landmarks = find_landmarks(demo.observations, demo.rewards)
     assert [landmark.step for landmark in landmarks] == [40, 80]
     env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, landmarks=[landmarks], **kwargs)
     env.reset(seed=0)
@@ -657,7 +657,7 @@ def test_who_is_faster_than_the_demo_may_come_early(news: int | None, first: int
     """The demo waits 20 times and sees the next walls at 60 and 100."""
     simulator = ScenicChain("LockedChain-120")
     demo = play_demo(simulator, [*[simulator.act(wait=True)] * 20, *simulator.keys.tolist()], origin="script")
-    landmarks = find_landmarks(demo.observations)
+    landmarks = find_landmarks(demo.observations, demo.rewards)
     assert [(landmark.step, landmark.news) for landmark in landmarks] == [(60, 60), (100, 100)]
     if news is not None:
         landmarks = [landmark._replace(news=news) for landmark in landmarks]
@@ -700,7 +700,7 @@ def test_who_comes_to_a_landmark_too_late_has_failed() -> None:
 
 def test_a_scene_seen_before_its_time_is_not_the_landmark() -> None:
     env, simulator = scenic_env(Start(0, 0, 20), lag=6, tail=0.0)
-    (first, _) = find_landmarks(env.demos[0].observations)
+    (first, _) = find_landmarks(env.demos[0].observations, env.demos[0].rewards)
     # The wall of the first forty doors, at door 20.
     env._landmarks = {(0, 20): Landmark(20, first.entries, np.zeros_like(first.values), 6)}
     env.reset()
