@@ -90,7 +90,7 @@ def _goes_back(flat: Values, rewards: NDArray[np.float64], step: int, entries: N
     """Whether ``entries`` become again what they were before ``step``, and no reward comes earlier."""
     gains = np.flatnonzero(rewards[step : step + LOOKED_AHEAD] > 0)
     end = step + (int(gains[0]) if len(gains) else LOOKED_AHEAD)
-    later = flat[step + STILL : end + 1][:, entries]
+    later = flat[step : end + 1][:, entries]
     return bool(((later == flat[step - BLEND, entries]).mean(axis=1) >= BACK).any())
 
 
