@@ -26,11 +26,10 @@ from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, Recent
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
 
-RESET_SHARE = 0.05
-"""Of a demo's agent steps those of episodes from the game's own reset while the first segment is climbed; more once its
-frontier is 0, where the reset is the judge: of a demo in one piece, and of one in several, whose later segments need
-agent steps too."""
-RESET_SHARE_AT_BEGINNING = 0.5
+RESET_SHARE, MOST_RESET_SHARE = 0.05, 0.5
+"""Of a demo's agent steps those of episodes from the game's own reset: while the first segment is climbed, and where
+they come to all others and the reset is the judge. In between the more, the more of the demo they come to: what lies
+behind learns nothing from them."""
 NEAR, NEAR_AT_BEGINNING = 12 / 19, 4 / 11
 """Of the other episodes those from the frontier's window; the rest begins later."""
 EVERYWHERE = 0.02
@@ -98,6 +97,17 @@ class _Climb:
         """Demo steps still to climb; each seam between segments counts as one more."""
         return sum(segment.left for segment in self.segments) + len(self.segments) - 1
 
+    @property
+    def within_reach(self) -> float:
+        """How much of the demo, in [0, 1], is of segments that an episode from the reset comes to, in the mean."""
+        steps, arriving = 0.0, 1.0
+        for segment in self.segments:
+            if segment.left:
+                break
+            steps += arriving * (segment.goal - segment.begin)
+            arriving *= segment.tie_rate
+        return steps / self.timeline.length
+
     def segment_to(self, goal: int) -> int | None:
         """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
         return next((index for index, segment in enumerate(self.segments) if segment.goal == goal), None)
@@ -117,12 +127,13 @@ class AdaptiveCurriculum:
 
     *Estimates.* Starts share a Beta posterior per bucket of 16, with counts that fade as newer trials come in.
 
-    *Starts.* Of the agent steps 5 % are played from the game's own reset, half once the frontier is 0. Of the other
-    episodes 63 % begin in the frontier's window, uniformly, 36 % once it is 0; the rest later, in buckets drawn in
-    proportion to p(1 - p), which is largest where ties and failures are equally likely (Florensa et al. 2017 keep such
-    starts; Rutherford et al. 2024 sample by this measure), plus a little everywhere, so that nothing behind is
-    forgotten. Starts after the last reward are never drawn. Each segment gets agent steps by how often it fails, and
-    not episodes: one from the reset may take twenty times as many as one at a hard spot, which needs the trials.
+    *Starts.* Of the agent steps 5 % are played from the game's own reset, more the more of the demo such episodes come
+    to, and half where they come to all of its segments. Of the other episodes 63 % begin in the frontier's window,
+    uniformly, 36 % once it is 0; the rest later, in buckets drawn in proportion to p(1 - p), which is largest where
+    ties and failures are equally likely (Florensa et al. 2017 keep such starts; Rutherford et al. 2024 sample by this
+    measure), plus a little everywhere, so that nothing behind is forgotten. Starts after the last reward are never
+    drawn. Each segment gets agent steps by how often it fails, and not episodes: one from the reset may take twenty
+    times as many as one at a hard spot, which needs the trials.
 
     *Advance.* When the window has had ``min_trials`` since the last move and ``threshold`` of the latest 64 tied, or 8
     and that is 95 % sure, the frontier moves earlier: by 120 steps where 80 % tied, 60 where 50 %, 40 where 35 %, else
@@ -254,7 +265,7 @@ class AdaptiveCurriculum:
     def _weights(self, climb: _Climb) -> NDArray[np.float64]:
         """How often episodes begin at the reset and in each segment: so that each gets agent steps by its need."""
         segments = climb.segments
-        share = RESET_SHARE if segments[0].left else RESET_SHARE_AT_BEGINNING
+        share = RESET_SHARE + (MOST_RESET_SHARE - RESET_SHARE) * climb.within_reach
         needs = np.array([segment.need for segment in segments])
         wanted = np.array([share * needs.sum(), *((1 - share) * needs)])
         paces = np.array([climb.reset_pace, *(segment.pace for segment in segments)])

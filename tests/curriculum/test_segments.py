@@ -113,14 +113,44 @@ def test_segments_get_agent_steps_by_their_need_however_long_their_episodes() ->
     assert found == pytest.approx((weights / weights.sum()).tolist(), abs=0.012)
 
 
-def test_half_of_the_steps_are_the_resets_as_soon_as_the_first_segment_is_climbed() -> None:
+def test_the_reset_gets_agent_steps_by_how_much_of_the_demo_its_episodes_come_to() -> None:
     rng = np.random.default_rng(0)
     rule = curriculum()
+
+    def at_reset() -> float:
+        return sum(rule.sample(rng).step == -50 for _ in range(8000)) / 8000
+
     climb(rule, 451)
-    # Of 1,000 the 5 % are 50, with a deviation of 7; the 50 % 500, of 16.
-    assert 20 < sum(rule.sample(rng).step == -50 for _ in range(1000)) < 80
+    assert at_reset() == pytest.approx(0.05, abs=0.01)
     climb(rule, 200)
-    assert 435 < sum(rule.sample(rng).step == -50 for _ in range(1000)) < 565
+    # As far as is known it is never tied: 200 of 1,000 steps.
+    assert at_reset() == pytest.approx(0.05 + 0.45 * 0.2, abs=0.015)
+    record(rule, 0, 200, ties=24, trials=32)
+    assert at_reset() == pytest.approx(0.05 + 0.45 * (0.2 + 0.75 * 0.251), abs=0.02)
+    record(rule, 200, 451, ties=16, trials=32)
+    assert at_reset() == pytest.approx(0.05 + 0.45 * (0.2 + 0.75 * 0.251), abs=0.02), "the third is climbed still"
+    climb(rule, 1000)
+    assert at_reset() == pytest.approx(0.05 + 0.45 * (0.2 + 0.75 * 0.251 + 0.75 * 0.5 * 0.549), abs=0.02)
+
+
+def test_paces_are_of_whole_episodes_and_of_a_segments_own() -> None:
+    rule = curriculum()
+    # From the reset to the first goal, and how the whole episode ended.
+    rule.record(Outcome(Start(0, -50, 200), 0.0, 40, True, "tie"))
+    rule.record(Outcome(Start(0, -50, 1000), 0.0, 90, False, "lag"))
+    rule.record(Outcome(Start(0, 150, 200), 0.0, 7, True, "tie"))
+    # Where a life was lost; the second is a later leg, of another segment than the life.
+    rule.record(Outcome(Start(0, 150, 200), 0.0, 9, True, "tie", leg=0, lost=1))
+    rule.record(Outcome(Start(0, 200, 451), 0.0, 9, True, "tie", leg=1, lost=1))
+    (saved,) = rule.state_dict()["demos"]
+    assert saved["reset_pace"] == 90
+    assert [segment["pace"] for segment in saved["segments"]] == [7, 0, 0]
+    assert [segment["lost"]["history"] for segment in saved["segments"]] == [[1], [], []]
+    rule.record(Outcome(Start(0, -50, 1000), 0.0, 40, False, "lag"))
+    restored = curriculum()
+    restored.load_state_dict(rule.state_dict())
+    (saved,) = restored.state_dict()["demos"]
+    assert saved["reset_pace"] == pytest.approx(90 + (40 - 90) / 50)
 
 
 def test_a_tied_segment_goes_on_into_one_that_is_climbed() -> None:
