@@ -56,7 +56,7 @@ def find_landmarks(observations: Values, rewards: NDArray[np.float64]) -> list[L
 
     Args:
         observations: (T+1, ...), before each step and after the last; of a mapped array only a part at a time is read.
-        rewards: (T,)
+        rewards: (T,), of which those above 0 are what a demo goes somewhere for.
     """
     steps = len(observations)
     flat = observations.reshape(steps, -1)

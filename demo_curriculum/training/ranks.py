@@ -38,9 +38,8 @@ class Ranks:
         """
         if "RANK" not in os.environ:
             return cls()
-        # Imported sooner or later by torch's optimizers; all its functions have the group of that time as a default.
-        # One that is there already would outlive ``close``, and its threads the interpreter: one that lets go of a
-        # tensor after that aborts the process.
+        # Torch's optimizers import it, and its functions take the group of that time as a default. One that was there
+        # would outlive ``close``, and its threads the interpreter: a thread that lets go of a tensor then aborts.
         import torch.distributed.nn
 
         if not dist.is_initialized():
