@@ -98,8 +98,8 @@ class Outcome:
         tied: whether ``score`` reached the demo's return from the start to the goal.
         ending: why it ended.
         leg: how many legs of the same episode came before.
-        lost: lives that were lost before, where the agent began again without a new game; ``start`` says where the demo
-            first had as much, not where the agent was.
+        setbacks: how often it lost a life or fell behind before, and began again without a new game; ``start`` says
+            where the demo first had as much, not where the agent was.
         path: the actions of an episode from the game's own reset, one a demo step as they were executed; only where it
             is its environment's best so far.
     """
@@ -110,7 +110,7 @@ class Outcome:
     tied: bool
     ending: Ending
     leg: int = 0
-    lost: int = 0
+    setbacks: int = 0
     path: tuple[int, ...] | None = None
 
 

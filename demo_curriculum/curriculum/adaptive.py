@@ -36,8 +36,8 @@ EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
 ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
-LEAST_LIVES = 0.1
-"""Of the lost lives that could be gone on from those that are, where that never ends well."""
+LEAST_SETBACKS = 0.3
+"""Of the setbacks that could be gone on from those that are, where that never ends well."""
 MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
 BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.5
@@ -148,9 +148,10 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
-    *Lives.* A life lost in a climbed segment may be followed by an episode that begins where it was lost: with one life
-    less, at another place and time. That is done as often as the segment is tied, and the less the less often such
-    episodes tie: where nothing comes of them they cost as much. No frontier and no tie rate takes note of them.
+    *Setbacks.* A life lost in a climbed segment, or having fallen behind there, may be followed by an episode that
+    begins right there: with one life less or points that the demonstrator never lost, at another place and time. That
+    is done as often as the segment is tied, and the less the less often such episodes tie: where nothing comes of them
+    they cost as much. No frontier and no tie rate takes note of them.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
     for long at landmarks, and each segment is climbed on its own by the one policy. An episode that ties a segment goes
@@ -178,7 +179,7 @@ class AdaptiveCurriculum:
         split: least demo steps of a segment; 0 climbs each demo in one piece.
         mixture: draw starts behind the frontier's window too; for measuring what they are worth.
         jitter: no-ops at most, in agent steps.
-        later_lives: let episodes begin after lost lives.
+        setbacks: let episodes begin after setbacks.
 
     Raises:
         UsageError: an argument is out of range.
@@ -197,7 +198,7 @@ class AdaptiveCurriculum:
         split: int = 0,
         mixture: bool = True,
         jitter: int = 0,
-        later_lives: bool = True,
+        setbacks: bool = True,
     ) -> None:
         self._timelines = check_timelines(timelines)
         if not 0 < threshold <= 1 or window < 1 or not 1 <= min_trials <= patience or min(split, jitter) < 0:
@@ -210,7 +211,7 @@ class AdaptiveCurriculum:
         self._min_trials = min_trials
         self._patience = patience
         self._mixture, self._split = mixture, split
-        self._jitter, self._later_lives = jitter, later_lives
+        self._jitter, self._setbacks = jitter, setbacks
         self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
 
     @property
@@ -294,11 +295,11 @@ class AdaptiveCurriculum:
     def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
         climb = self._climbs[start.demo]
         index = climb.segment_to(start.goal)
-        if not self._later_lives or index is None or step >= start.goal:
+        if not self._setbacks or index is None or step >= start.goal:
             return None
         segment = climb.segments[index]
-        borne = segment.lost.tie_rate
-        if segment.left or rng.random() >= segment.tie_rate * (1.0 if borne is None else max(borne, LEAST_LIVES)):
+        borne = segment.setbacks.tie_rate
+        if segment.left or rng.random() >= segment.tie_rate * (1.0 if borne is None else max(borne, LEAST_SETBACKS)):
             return None
         return Start(start.demo, max(step, segment.begin), start.goal)
 
@@ -307,9 +308,9 @@ class AdaptiveCurriculum:
         climb = self._climbs[outcome.start.demo]
         step, goal = outcome.start.step, outcome.start.goal
         index = climb.segment_to(goal)
-        if outcome.lost:
+        if outcome.setbacks:
             if index is not None and not outcome.leg:
-                climb.segments[index].lost.add(outcome.tied)
+                climb.segments[index].setbacks.add(outcome.tied)
             return
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
         if at_reset and goal == climb.timeline.length:

@@ -174,8 +174,8 @@ class Curriculum(Protocol):
         ...
 
     def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
-        """What follows an episode that began at ``start`` and has lost a life, where the game is not over: an episode
-        that begins right there, as if at the start returned; None for a start drawn anew.
+        """What follows an episode that began at ``start`` and has lost a life or fallen behind, where the game is not
+        over: an episode that begins right there, as if at the start returned; None for a start drawn anew.
 
         Changes nothing but ``rng``. ``step`` is the earliest demo step at which the demo has as much as the agent;
         beyond its end where it never has.

@@ -42,7 +42,7 @@ SAVED = {
     "waited_updates",
     "handed",
     "pace",
-    "lost",
+    "setbacks",
 }
 
 
@@ -80,7 +80,7 @@ class Segment:
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
         pace: agent steps of an episode here that did not begin at the game's own reset, in the mean of the latest; 0
             before the first.
-        lost: the trials of episodes that began here where a life was lost.
+        setbacks: the trials of episodes that began here after a setback.
     """
 
     def __init__(self, timeline: Timeline, begin: int, goal: int, *, span: int) -> None:
@@ -94,7 +94,7 @@ class Segment:
         self.lowest, self.waited_trials, self.waited_updates = self.frontier, 0, 0
         self.handed = RecentTrials(RESET_MEMORY)
         self.pace = 0.0
-        self.lost = RecentTrials(RESET_MEMORY)
+        self.setbacks = RecentTrials(RESET_MEMORY)
 
     @classmethod
     def load(cls, timeline: Timeline, state: StateReader, begin: int, *, span: int) -> Segment:
@@ -108,7 +108,7 @@ class Segment:
         segment.waited_updates = state.integer("waited_updates", 0)
         segment.handed = state.trials("handed", RESET_MEMORY)
         segment.pace = state.pace("pace")
-        segment.lost = state.trials("lost", RESET_MEMORY)
+        segment.setbacks = state.trials("setbacks", RESET_MEMORY)
         return segment
 
     def save(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Segment:
             "waited_updates": self.waited_updates,
             "handed": save_trials(self.handed),
             "pace": self.pace,
-            "lost": save_trials(self.lost),
+            "setbacks": save_trials(self.setbacks),
         }
 
     @property

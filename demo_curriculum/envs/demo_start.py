@@ -62,8 +62,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     and its lateness too, unless it was faster than the demo: what it gained it keeps. A start at which episodes went on
     begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg.
 
-    After a lost life, as far as the game is not over, ``again`` may let the next episode begin right there instead of
-    at a drawn start: with the score so far, and as late as if the demo had just got as much.
+    After a setback, which is a lost life or having fallen behind, as far as the game is not over, ``again`` may let the
+    next episode begin right there instead of at a drawn start: as if the agent had come to where the demo first had as
+    much. What is missing to that, points lost on the way for instance, is forgiven, as they never come back.
 
     A goal that is a landmark is tied when its scene is seen, with the demo's score there and at most ``lag`` demo steps
     later than the demo, or earlier by as long as the scene is new to the demo and by what the leg began earlier; that
@@ -85,7 +86,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demos: what ``Start.demo`` points into.
         sample: draws a start from the environment's generator, usually ``curriculum.sample``.
         onward: what an episode goes on with after a tie, usually ``curriculum.onward``; nothing by default.
-        again: what follows a lost life, usually ``curriculum.again``; a drawn start by default.
+        again: what follows a setback, usually ``curriculum.again``; a drawn start by default.
         lag: demo steps that the agent may be behind the demo; 50 in the paper.
         tail: 7 in the paper (157 demo steps in the mean).
         beyond: 0 gives such episodes the tail that all others have.
@@ -150,28 +151,23 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._arrivals = Arrivals()
         # Score and demo steps of the best episode from the reset.
         self._record = (0.0, 0)
-        # Where the next episode begins where this one lost a life.
+        # What the next episode begins as where this one had a setback.
         self._following: Start | None = None
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
-    def _begin_episode(
-        self, start: Start, *, before: float | None = None, clock: int | None = None, lost: int = 0
-    ) -> None:
-        self._origin, self._lost = start, lost
+    def _begin_episode(self, start: Start, *, clock: int | None = None, setbacks: int = 0) -> None:
+        self._origin, self._setbacks = start, setbacks
         self._earlier_score, self._earlier_length, self._leg = 0.0, 0, 0
-        self._begin_leg(start, before, clock)
+        self._begin_leg(start, clock)
 
-    def _begin_leg(self, start: Start, before: float | None = None, clock: int | None = None) -> None:
-        """``before``: the agent's score so far, counted as the demo's; the demo's own by default.
-
-        ``clock``: the demo step that the agent is at by its time, as far as it is faster than the demo.
-        """
+    def _begin_leg(self, start: Start, clock: int | None = None) -> None:
+        """``clock``: the demo step that the agent is at by its time, as far as it is faster than the demo."""
         self._start = start
         self._landmark = self._landmarks.get((start.demo, start.goal))
         returns = self._returns[start.demo]
-        self._before = float(returns[max(start.step, 0)]) if before is None else before
+        self._before = float(returns[max(start.step, 0)])
         self._target = float(returns[start.goal]) - self._before
-        self._peak = max(float(self._best[start.demo][max(start.step, 0)]), self._before)
+        self._peak = float(self._best[start.demo][max(start.step, 0)])
         # A walk away takes as long back.
         demo_clock = start.step - len(start.walk) * self.env.frame_skip
         self._clock = demo_clock if clock is None else min(demo_clock, clock)
@@ -233,10 +229,10 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         return observation, {"demo_start": start, "lives": self._lives}
 
     def _go_on_from(self, start: Start) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begins an episode where the last one lost a life."""
+        """Begins an episode where the last one had a setback."""
         self._following = None
         self.env.path = None
-        self._begin_episode(start, before=self._before + self._score, lost=self._lost + 1)
+        self._begin_episode(start, setbacks=self._setbacks + 1)
         return self.env.latest, {"demo_start": start, "lives": self._lives}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
@@ -265,7 +261,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
                 self._arrivals.add(following, self.env.arrive(self._clock))
         self._lives = info["lives"]
         if ending is not None:
-            self._following = self._after_life() if ending == "life" else None
+            self._following = self._after_setback() if ending in ("life", "lag") else None
             outcome = self._outcome(ending)
             whole = self._whole(outcome)
             if whole is None:
@@ -276,7 +272,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             info["outcomes"] = outcomes
         return observation, learned, ending in ("terminated", "life", "lag"), ending == "tie", info
 
-    def _after_life(self) -> Start | None:
+    def _after_setback(self) -> Start | None:
         if self.again is None or self._tail_left is not None:
             return None
         step = int(np.searchsorted(self._best[self._start.demo], self._before + self._score))
@@ -297,7 +293,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(
-            self._start, self._score, self._length, self._tail_left is not None, ending, self._leg, self._lost
+            self._start, self._score, self._length, self._tail_left is not None, ending, self._leg, self._setbacks
         )
 
     def _with_path(self, outcome: Outcome) -> Outcome:
@@ -314,7 +310,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _whole(self, last: Outcome) -> Outcome | None:
         """Of an episode from the game's own reset whose legs were not judged up to the demo's end at once."""
         demo = self.demos[self._origin.demo]
-        if self._lost or self._origin.step != demo.reset_step or self._origin.goal == len(demo):
+        if self._setbacks or self._origin.step != demo.reset_step or self._origin.goal == len(demo):
             return None
         start = self._origin._replace(goal=len(demo))
         score, length = self._earlier_score + last.score, self._earlier_length + last.length
@@ -324,7 +320,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _tied_the_whole(self) -> bool:
         """Once the goal is tied: whether the episode has played all of the demo, from the game's own reset."""
         demo = self.demos[self._start.demo]
-        return not self._lost and self._origin.step == demo.reset_step and self._start.goal == len(demo)
+        return not self._setbacks and self._origin.step == demo.reset_step and self._start.goal == len(demo)
 
     def _reaches_goal(self, seen: NDArray[Any]) -> bool:
         if self._score < self._target:
@@ -361,8 +357,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "origin": list(self._origin),
             "start": list(self._start),
             "earlier": [self._earlier_score, self._earlier_length, self._leg],
-            "before": self._before,
-            "lost": self._lost,
+            "setbacks": self._setbacks,
             "following": None if self._following is None else list(self._following),
             "clock": self._clock,
             "early": self._early,
@@ -377,8 +372,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.load_state_dict(state["env"])
-        self._begin_episode(_loaded(state["origin"]), lost=state["lost"])
-        self._begin_leg(_loaded(state["start"]), state["before"])
+        self._begin_episode(_loaded(state["origin"]), setbacks=state["setbacks"])
+        self._begin_leg(_loaded(state["start"]))
         self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
         self._clock, self._early, self._peak = state["clock"], state["early"], state["peak"]

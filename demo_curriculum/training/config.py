@@ -32,8 +32,8 @@ class TrainConfig:
         jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
             are tied, so that the agent meets what moves at other times than the demonstrator did; 0 for none, as with
             all rules but "adaptive".
-        later_lives: whether episodes also begin after a lost life, as often as the game's own reset is tied; as far as
-            the rule is "adaptive" and a lost life ends an episode.
+        setbacks: whether episodes also begin where others lost a life or fell behind, the more often the more often
+            that ends well, so that the agent learns to make something of it; as far as the rule is "adaptive".
         lag: demo steps that the agent may be behind the demo's score.
         tail: an episode goes on for exp(tail * u) demo steps after a tie, u uniform in [0, 1).
         beyond: an episode from the game's own reset that has tied the whole demo goes on until so many demo steps bring
@@ -85,7 +85,7 @@ class TrainConfig:
     sticky: float = 0.25
     noop_max: int = 0
     jitter: int = 128
-    later_lives: bool = True
+    setbacks: bool = True
     lag: int = 200
     tail: float = 4.0
     beyond: int = 400

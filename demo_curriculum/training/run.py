@@ -178,7 +178,7 @@ def build_trainer(
             "split": config.split,
             "mixture": config.mixture,
             "jitter": config.jitter // config.frame_skip,
-            "later_lives": config.later_lives,
+            "setbacks": config.setbacks,
         },
         "openai": {"workers": config.envs},
         "reverse-walk": {"actions": simulator.action_count},

@@ -314,7 +314,7 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
         outcome.score
         for outcome in outcomes
         if outcome.start[1:] == (-run.demos[outcome.start.demo]["offset"], run.demos[outcome.start.demo]["length"], ())
-        and not outcome.lost
+        and not outcome.setbacks
     ]
     metrics = dict(report.metrics)
     if outcomes:
@@ -323,7 +323,7 @@ def _records(run: Run, trainer: Trainer, report: UpdateReport, seconds: float, r
         for name, some in (
             ("tie_rate", outcomes),
             ("tie_rate_jittered", [outcome for outcome in outcomes if outcome.start.walk]),
-            ("tie_rate_later_lives", [outcome for outcome in outcomes if outcome.lost]),
+            ("tie_rate_after_setbacks", [outcome for outcome in outcomes if outcome.setbacks]),
         ):
             if some:
                 metrics[f"rollout/{name}"] = float(np.mean([outcome.tied for outcome in some]))

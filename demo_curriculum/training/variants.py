@@ -60,7 +60,7 @@ VARIANTS: dict[str, Variant] = {
     "ours-rnd": Variant("without RND", {"rule": "adaptive", "rnd": False}),
     "ours-mixture": Variant("without starts behind the frontier's window", {"rule": "adaptive", "mixture": False}),
     "ours-jitter": Variant("without no-ops at starts", {"rule": "adaptive", "jitter": 0}),
-    "ours-lives": Variant("without episodes after a lost life", {"rule": "adaptive", "later_lives": False}),
+    "ours-setbacks": Variant("without episodes after setbacks", {"rule": "adaptive", "setbacks": False}),
     "ours+inert": Variant("with bytes that change nothing in sight", {"rule": "adaptive", "inert": True}),
     "ours+clocks": Variant("with bytes that count time in sight", {"rule": "adaptive", "clocks": True}),
     "ours-splitting": Variant("without segments", {"rule": "adaptive", "split": 0}),

@@ -522,7 +522,7 @@ class MortalChain(PatientChain):
 def mortal_env(
     start: Start, steps: int = 20, first_reward: float = 1.0, **kwargs: Any
 ) -> tuple[DemoStart, MortalChain]:
-    """Lost lives are always gone on from, unless ``again`` says else; seeded with 0."""
+    """Setbacks are always gone on from, unless ``again`` says else; seeded with 0."""
     simulator = MortalChain("LockedChain-20")
     demo = play_demo(simulator, simulator.keys[:steps].tolist(), origin="script")
     demo.rewards[4] = first_reward
@@ -554,10 +554,10 @@ def test_an_episode_can_begin_where_a_life_was_lost() -> None:
     for _ in range(8):
         assert "demo_start" not in env.step(simulator.act(wait=False))[4]
     *_, terminated, truncated, info = env.step(simulator.act(wait=False))
-    assert truncated and info["outcomes"] == [Outcome(Start(0, 10, 20), 2.0, 9, True, "tie", lost=1)]
+    assert truncated and info["outcomes"] == [Outcome(Start(0, 10, 20), 2.0, 9, True, "tie", setbacks=1)]
 
 
-def test_what_is_late_after_a_lost_life_is_counted_from_the_score() -> None:
+def test_what_is_late_after_a_setback_is_counted_from_the_score() -> None:
     env, simulator = mortal_env(Start(0, 0, 20), lag=6)
     for _ in range(9):
         env.step(simulator.act(wait=False))
@@ -568,7 +568,7 @@ def test_what_is_late_after_a_lost_life_is_counted_from_the_score() -> None:
     assert env.slack == 11
     waits = [simulator.act(wait=True) for _ in range(11)]
     endings = [env.step(action)[4].get("demo_start") for action in waits]
-    assert endings[:-1] == [None] * 10 and endings[-1] == Outcome(Start(0, 5, 20), 0.0, 11, False, "lag", lost=1)
+    assert endings[:-1] == [None] * 10 and endings[-1] == Outcome(Start(0, 5, 20), 0.0, 11, False, "lag", setbacks=1)
     # As it was saved between the lost life and what follows.
     env.load_state_dict(saved)
     assert env.reset()[1]["demo_start"] == Start(0, 5, 20) and env.slack == 11
@@ -586,7 +586,7 @@ def test_a_seeded_reset_forgets_a_lost_life() -> None:
     env.step(simulator.die())
     env.reset(seed=0)
     assert simulator.lives == 3 and simulator.position == 0
-    assert env.step(simulator.die())[4]["demo_start"].lost == 0
+    assert env.step(simulator.die())[4]["demo_start"].setbacks == 0
 
 
 def test_a_life_lost_after_the_tie_is_not_gone_on_from() -> None:
@@ -727,21 +727,61 @@ def test_an_episode_goes_on_over_a_landmark() -> None:
     assert rewards == 3.0 and outcomes[-1].score == 1.0
 
 
-def test_what_the_agent_has_counts_after_a_lost_life_and_not_what_the_demo_had() -> None:
+def test_what_is_missing_to_the_demo_is_forgiven_after_a_setback() -> None:
     env, simulator = mortal_env(Start(0, 0, 20), first_reward=2.0, lag=50, tail=0.0)
     for _ in range(5):
         env.step(simulator.act(wait=False))
     env.step(simulator.die())
-    # One point, where the demo has two at once from step 5 on; four more are to come of its five.
+    # One point, where the demo has two at once from step 5 on; three more are to come of its five.
     assert env.reset()[1]["demo_start"] == Start(0, 5, 20) and simulator.position == 0
-    for _ in range(19):
+    for _ in range(15):
         assert "demo_start" not in env.step(simulator.act(wait=False))[4]
     *_, info = env.step(simulator.act(wait=False))
-    assert info["outcomes"] == [Outcome(Start(0, 5, 20), 4.0, 20, True, "terminated", lost=1)]
+    assert info["outcomes"] == [Outcome(Start(0, 5, 20), 3.0, 16, True, "tie", setbacks=1)]
+
+
+class PitfallChain(PatientChain):
+    """The action after the right one costs half a point, and nothing else."""
+
+    def play(self, actions: Sequence[int]) -> float:
+        reward = 0.0
+        for action in actions:
+            falls = action == (self.keys[self.position] + 2) % 4
+            reward += -0.5 if falls else super().play([action])
+        return reward
+
+
+def test_points_lost_for_good_are_forgiven_to_who_fell_behind_by_them() -> None:
+    simulator = PitfallChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    asked = []
+
+    def again(start: Start, step: int, rng: np.random.Generator) -> Start | None:
+        asked.append(step)
+        return Start(0, step, start.goal)
+
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: Start(0, 0, 15), again=again, lag=4, tail=0.0
+    )
+    env.reset(seed=0)
+    for _ in range(6):
+        env.step(simulator.act(wait=False))
+    env.step(int(simulator.keys[simulator.position] + 2) % 4)
+    endings = [env.step(simulator.act(wait=False))[4].get("demo_start") for _ in range(2)]
+    # Half a point at demo step 9, where the demo had one four steps earlier; it came to have that at step 5.
+    assert endings == [None, Outcome(Start(0, 0, 15), 0.5, 9, False, "lag")] and asked == [5]
+    observation, info = env.reset()
+    assert info["demo_start"] == Start(0, 5, 15) and env.env.path is None
+    assert simulator.position == observation[-1].argmax() == 8, "the game goes on"
+    # Two points more and it has tied, though the demo has three then.
+    for _ in range(7):
+        assert "demo_start" not in env.step(simulator.act(wait=False))[4]
+    *_, info = env.step(simulator.act(wait=False))
+    assert info["outcomes"] == [Outcome(Start(0, 5, 15), 2.0, 8, True, "tie", setbacks=1)]
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_an_episode_after_a_lost_life_is_none_of_the_whole_game(dies: bool) -> None:
+def test_an_episode_after_a_setback_is_none_of_the_whole_game(dies: bool) -> None:
 
     def play(goal: int) -> tuple[int, list[Outcome]]:
         env, simulator = mortal_env(Start(0, 0, goal), steps=15, lag=50, tail=0.0, beyond=3)
@@ -756,7 +796,7 @@ def test_an_episode_after_a_lost_life_is_none_of_the_whole_game(dies: bool) -> N
 
     # It does not look further after the tie, as one from the reset does.
     length, outcomes = play(goal=15)
-    assert length == (16 if dies else 18) and [outcome.lost for outcome in outcomes] == [int(dies)]
+    assert length == (16 if dies else 18) and [outcome.setbacks for outcome in outcomes] == [int(dies)]
     # What it comes to in the first segment says nothing of all of them.
     length, outcomes = play(goal=5)
     assert length == 6 and [outcome.start.goal for outcome in outcomes] == ([5] if dies else [5, 15])

@@ -100,14 +100,14 @@ def test_a_run_says_how_much_of_the_memory_is_looked_at(tmp_path: Path) -> None:
     assert told("all", clocks=True, inert=True) == []
 
 
-def test_the_log_tells_jittered_episodes_and_later_lives_apart(tmp_path: Path) -> None:
+def test_the_log_tells_jittered_episodes_and_those_after_setbacks_apart(tmp_path: Path) -> None:
     demo = chain_demo(8)
     run, _ = open_run(tmp_path, [demo], TrainConfig(**SMALL))  # type: ignore[arg-type]
     outcomes = [
         Outcome(Start(0, 0, 8), 1.0, 8, True, "tie"),
         Outcome(Start(0, 0, 8, (0,)), 5.0, 8, True, "tie"),
         Outcome(Start(0, 3, 8, (0, 0)), 0.0, 8, False, "lag"),
-        Outcome(Start(0, 0, 8), 9.0, 8, False, "life", lost=1),
+        Outcome(Start(0, 0, 8), 9.0, 8, False, "life", setbacks=1),
     ]
     report = UpdateReport(1, 9, 9, [], outcomes, {}, None)
     records = _records(run, build_trainer(run, [demo], Ranks()), report, 1.0, 9.0)
@@ -117,7 +117,7 @@ def test_the_log_tells_jittered_episodes_and_later_lives_apart(tmp_path: Path) -
     assert told == {
         "rollout/tie_rate": 0.5,
         "rollout/tie_rate_jittered": 0.5,
-        "rollout/tie_rate_later_lives": 0.0,
+        "rollout/tie_rate_after_setbacks": 0.0,
     }
 
 
@@ -209,7 +209,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(
     ("within", "missing", "reason"),
     [
         (("ranks", 0, "env", "envs", 0), "clock", "KeyError: 'clock'"),
-        (("curriculum", "demos", 0, "segments", 0), "lost", "CurriculumError: curriculum state, demo 0, segments 0"),
+        (("curriculum", "demos", 0, "segments", 0), "setbacks", "CurriculumError: curriculum state, demo 0, segments"),
     ],
 )
 def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_with(
