@@ -99,7 +99,7 @@ class Outcome:
         ending: why it ended.
         leg: how many legs of the same episode came before.
         setbacks: how often it lost a life or fell behind before, and began again without a new game; ``start`` says
-            where the demo first had as much, not where the agent was.
+            where the demo was as far, not where the agent was.
         path: the actions of an episode from the game's own reset, one a demo step as they were executed; only where it
             is its environment's best so far.
     """

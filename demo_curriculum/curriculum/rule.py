@@ -177,8 +177,8 @@ class Curriculum(Protocol):
         """What follows an episode that began at ``start`` and has lost a life or fallen behind, where the game is not
         over: an episode that begins right there, as if at the start returned; None for a start drawn anew.
 
-        Changes nothing but ``rng``. ``step`` is the earliest demo step at which the demo has as much as the agent;
-        beyond its end where it never has.
+        Changes nothing but ``rng``. ``step`` is the demo step of the latest score or landmark that the agent reached;
+        beyond the demo's end where that never had as much.
         """
         ...
 

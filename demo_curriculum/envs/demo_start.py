@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,15 +64,17 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg.
 
     After a setback, which is a lost life or having fallen behind, as far as the game is not over, ``again`` may let the
-    next episode begin right there instead of at a drawn start: as if the agent had come to where the demo first had as
-    much. What is missing to that, points lost on the way for instance, is forgiven, as they never come back.
+    next episode begin right there instead of at a drawn start: as if at the demo step of the latest score or landmark.
+    Points lost since then are forgiven, as they may never come back.
 
-    A goal that is a landmark is tied when its scene is seen, with the demo's score there and at most ``lag`` demo steps
-    later than the demo, or earlier by as long as the scene is new to the demo and by what the leg began earlier; that
-    is worth a reward of 1, as the next score is by default.
+    A landmark is passed when its scene is seen, with the demo's score there and at most ``lag`` demo steps later than
+    the demo, or earlier by as long as the scene is new to the demo and by what it was early before; that is worth a
+    reward of 1, as the next score is by default. A goal that is a landmark is tied by passing it. Of those on the way
+    the next one is looked for, and nothing comes of missing it: there may be other ways.
 
-    An agent that reaches a score for which the demo needed until step t is never later than t: what it lost on the way
-    is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published, keeps it).
+    An agent that reaches a score or a landmark for which the demo needed until step t is never later than t: what it
+    lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published,
+    keeps it).
 
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
@@ -145,6 +148,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._landmarks = {
             (demo, landmark.step): landmark for demo, found in enumerate(landmarks) for landmark in found
         }
+        self._scenes = [[landmark.step for landmark in found] for found in landmarks] or [[] for _ in self.demos]
         self._returns = [demo.returns for demo in self.demos]
         self._best = [np.maximum.accumulate(returns) for returns in self._returns]
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -164,10 +168,16 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         """``clock``: the demo step that the agent is at by its time, as far as it is faster than the demo."""
         self._start = start
         self._landmark = self._landmarks.get((start.demo, start.goal))
-        returns = self._returns[start.demo]
+        scenes, returns = self._scenes[start.demo], self._returns[start.demo]
+        # How many of the landmarks lie behind.
+        self._passed = bisect_right(scenes, start.step)
         self._before = float(returns[max(start.step, 0)])
         self._target = float(returns[start.goal]) - self._before
         self._peak = float(self._best[start.demo][max(start.step, 0)])
+        # The demo step of the latest score or landmark.
+        self._reached = int(np.searchsorted(self._best[start.demo], self._peak))
+        if self._passed:
+            self._reached = max(self._reached, scenes[self._passed - 1])
         # A walk away takes as long back.
         demo_clock = start.step - len(start.walk) * self.env.frame_skip
         self._clock = demo_clock if clock is None else min(demo_clock, clock)
@@ -241,10 +251,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._score += reward
         self._length += 1
         self._clock += self.env.frame_skip
-        if self.forgive:
-            self._forgive_lateness()
-        if reward:
+        self._notice_score()
+        passes = self._passes_landmark(observation[-1])
+        if reward or passes:
             self._deadline = self._find_deadline()
+        learned += passes
         outcomes = []
         tied_before = self._tail_left is not None
         ending = self._ending(observation[-1], over, info["lives"], reward)
@@ -275,8 +286,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _after_setback(self) -> Start | None:
         if self.again is None or self._tail_left is not None:
             return None
-        step = int(np.searchsorted(self._best[self._start.demo], self._before + self._score))
-        return self.again(self._start, step, self.env.np_random)
+        return self.again(self._start, self._reached, self.env.np_random)
 
     def _learned(self, reward: float) -> float:
         """What ``reward``, not yet in the score, is turned into."""
@@ -284,12 +294,38 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return reward
         return self.rewards(self._start.demo, self._before + self._score, reward)
 
-    def _forgive_lateness(self) -> None:
+    def _notice_score(self) -> None:
         score = self._before + self._score
         if score > self._peak:
             self._peak = score
             # Where the demo first had as much; beyond its end where it never had.
-            self._clock = min(self._clock, int(np.searchsorted(self._best[self._start.demo], score)))
+            self._come_to(int(np.searchsorted(self._best[self._start.demo], score)))
+
+    def _come_to(self, step: int) -> None:
+        """The agent is as far as the demo was at ``step``."""
+        self._reached = max(self._reached, step)
+        if self.forgive:
+            self._clock = min(self._clock, step)
+        self._early = max(step - self._clock, 0)
+        self._passed = max(self._passed, bisect_right(self._scenes[self._start.demo], step))
+
+    def _passes_landmark(self, seen: NDArray[Any]) -> bool:
+        """Whether the next landmark before the goal is passed now."""
+        demo, goal = self._start.demo, self._start.goal
+        scenes = self._scenes[demo]
+        if self._tail_left is not None:
+            return False
+        while self._passed < len(scenes) and self._clock > scenes[self._passed] + self.lag:
+            self._passed += 1
+        if self._passed == len(scenes) or scenes[self._passed] >= goal:
+            return False
+        step = scenes[self._passed]
+        if self._before + self._score < self._returns[demo][step] or not self._comes_to(
+            self._landmarks[demo, step], seen
+        ):
+            return False
+        self._come_to(step)
+        return True
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(
@@ -325,11 +361,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _reaches_goal(self, seen: NDArray[Any]) -> bool:
         if self._score < self._target:
             return False
-        if self._landmark is None:
-            return True
-        # Earlier than that the scene may be one that the demo came through before. Who began early may come early.
-        earliest = self._start.goal - self._landmark.news - self._early
-        return self._clock >= earliest and self._landmark.seen(seen)
+        return self._landmark is None or self._comes_to(self._landmark, seen)
+
+    def _comes_to(self, landmark: Landmark, seen: NDArray[Any]) -> bool:
+        # Earlier than that the scene may be one that the demo came through before. Who was early may come early.
+        earliest = landmark.step - landmark.news - self._early
+        return self._clock >= earliest and landmark.seen(seen)
 
     def _ending(self, seen: NDArray[Any], over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
@@ -362,6 +399,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "clock": self._clock,
             "early": self._early,
             "peak": self._peak,
+            "passed": self._passed,
+            "reached": self._reached,
             "score": self._score,
             "length": self._length,
             "tail_left": self._tail_left,
@@ -377,6 +416,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
         self._clock, self._early, self._peak = state["clock"], state["early"], state["peak"]
+        self._passed, self._reached = state["passed"], state["reached"]
         self._score, self._length = state["score"], state["length"]
         self._tail_left, self._lives = state["tail_left"], state["lives"]
         self._deadline = self._find_deadline()

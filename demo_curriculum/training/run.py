@@ -27,7 +27,7 @@ from demo_curriculum.envs import DemoStartVectorEnv, EnvRecipe, GroupedVectorEnv
 from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.workers import without_observations
 from demo_curriculum.errors import DemoCurriculumError, UsageError
-from demo_curriculum.landmarks import find_landmarks
+from demo_curriculum.landmarks import Landmark, find_landmarks
 from demo_curriculum.rnd import RandomNetworkDistillation
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.simulators.inert import find_inert
@@ -271,9 +271,15 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
-        # Next to raw rewards one for a landmark would be of no size.
-        landmarks=[find_landmarks(demo.observations, demo.rewards) if config.reward != "raw" else [] for demo in demos],
+        landmarks=[_landmarks(demo, config) for demo in demos],
     )
+
+
+def _landmarks(demo: Demo, config: TrainConfig) -> list[Landmark]:
+    """None where a reward for one would be of no size, next to raw ones, and none for rules that know of none."""
+    if config.rule != "adaptive" or config.reward == "raw":
+        return []
+    return find_landmarks(demo.observations, demo.rewards)
 
 
 def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None, wide: Tensor | None = None) -> Policy:

@@ -698,6 +698,100 @@ def test_who_comes_to_a_landmark_too_late_has_failed() -> None:
         assert info["demo_start"] == Outcome(Start(0, 30, 40), 0.0, length, ending == "tie", ending)
 
 
+def passed(
+    env: DemoStart, simulator: ScenicChain, waits: Sequence[int], steps: int
+) -> tuple[list[int], Outcome | None]:
+    """Opens doors, but waits at these steps; the steps that paid, and what came of it."""
+    paid = []
+    for step in range(1, steps + 1):
+        _, reward, terminated, truncated, info = env.step(simulator.act(wait=step in waits))
+        if reward:
+            assert reward == 1.0
+            paid.append(step)
+        if terminated or truncated:
+            return paid, info["demo_start"]
+    return paid, None
+
+
+def test_landmarks_on_the_way_pay_and_forgive_as_scores_do() -> None:
+    start = Start(0, 30, 120)
+    env, simulator = scenic_env(start, lag=6, tail=0.0)
+    waits = [*range(1, 6), *range(20, 25), *range(70, 75)]
+    # Five steps late at each of 40, 80 and 120; six were too late for the score.
+    paid, outcome = passed(env, simulator, waits, 105)
+    assert paid == [15, 60, 105] and outcome == Outcome(start, 1.0, 105, True, "terminated")
+    env._scenes = [[]]
+    env.reset()
+    paid, outcome = passed(env, simulator, waits, 105)
+    assert paid == [] and outcome == Outcome(start, 0.0, 96, False, "lag")
+
+
+def test_a_landmark_missed_is_passed_over() -> None:
+    """The demo waits from 60 to 80, and sees the other walls at 40 and 100."""
+    simulator = ScenicChain("LockedChain-120")
+    keys = simulator.keys.tolist()
+    demo = play_demo(simulator, [*keys[:60], *[simulator.keys[60] + 1 & 3] * 20, *keys[60:]], origin="script")
+    landmarks = find_landmarks(demo.observations, demo.rewards)
+    assert [landmark.step for landmark in landmarks] == [40, 100]
+    env = DemoStart(
+        SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: Start(0, 0, 140), landmarks=[landmarks], lag=6
+    )
+    # Seven late at the first; the second comes twenty later than the doors.
+    for wait, expected in ((6, [46, 86, 126]), (7, [87, 127])):
+        env.reset(seed=0)
+        assert passed(env, simulator, range(1, wait + 1), 130)[0] == expected
+
+
+def test_a_landmark_is_passed_with_the_demos_score_alone() -> None:
+    env, simulator = scenic_env(Start(0, 0, 120), lag=50)
+    env.demos[0].rewards[60] = 1.0
+    lacking = DemoStart(
+        env.env, env.demos, env.sample, landmarks=[list(env._landmarks.values())], lag=50, again=lambda *_: None
+    )
+    lacking.reset(seed=0)
+    # The point that the demo has from step 61 on is not to be had: the wall at 80 is seen, and pays nothing.
+    paid, outcome = passed(lacking, simulator, [], 120)
+    assert paid == [40] and outcome is not None and (outcome.length, outcome.ending) == (111, "lag")
+
+
+def test_who_is_early_at_a_landmark_may_be_so_at_the_next() -> None:
+    """The demo waits 20 times and sees the next walls at 60 and 100, before which they are new for six steps."""
+    simulator = ScenicChain("LockedChain-120")
+    demo = play_demo(simulator, [*[simulator.act(wait=True)] * 20, *simulator.keys.tolist()], origin="script")
+    landmarks = [mark._replace(news=6) for mark in find_landmarks(demo.observations, demo.rewards)]
+
+    def begin() -> DemoStart:
+        env = DemoStart(
+            SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: Start(0, 0, 140), landmarks=[landmarks], lag=6
+        )
+        env.reset(seed=0)
+        return env
+
+    env = begin()
+    assert passed(env, simulator, [], 70)[0] == [60 - 6]
+    saved = env.state_dict()
+    resumed = begin()
+    resumed.load_state_dict(saved)
+    assert passed(resumed, simulator, [], 29)[0] == [100 - 6 - 6 - 70]
+
+
+@pytest.mark.parametrize(("begin", "position"), [(0, 49), (50, 50)])
+def test_a_setback_after_a_landmark_is_gone_on_from_there(begin: int, position: int) -> None:
+    asked: list[int] = []
+    env, simulator = scenic_env(
+        Start(0, begin, 120), lag=6, again=lambda start, step, rng: asked.append(step) or Start(0, step, start.goal)
+    )
+    # At 49 or 50 it waits for ever.
+    waits = range(max(50 - begin, 0), 200)
+    paid, outcome = passed(env, simulator, waits, 200)
+    assert paid == ([40] if begin == 0 else []) and outcome is not None
+    assert (outcome.ending, outcome.length, asked) == ("lag", 126 - begin, [40])
+    env.reset()
+    assert simulator.position == position
+    # The wall at 40 lies behind; the one at 80 is to come.
+    assert passed(env, simulator, [], 35)[0] == [80 - position]
+
+
 def test_a_scene_seen_before_its_time_is_not_the_landmark() -> None:
     env, simulator = scenic_env(Start(0, 0, 20), lag=6, tail=0.0)
     (first, _) = find_landmarks(env.demos[0].observations, env.demos[0].rewards)

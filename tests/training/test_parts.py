@@ -1,5 +1,7 @@
 """Entropy control, demo pairs, observation memory, config: small parts of the trainer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from demo_curriculum.training.imitation import DemoPairs, Teachers, agent_action
 from demo_curriculum.training.learning_rate import LearningRateControl, optimizer_of, tied_from_reset
 from demo_curriculum.training.memory import ObservationMemory
 from demo_curriculum.training.policy import Policy
+from demo_curriculum.training.run import describe, recipe_for
 from demo_curriculum.training.stall import Left
 from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.warmup import WarmUp
@@ -30,6 +33,22 @@ def test_a_policy_sees_the_entries_it_was_given_and_no_others() -> None:
     policy(torch.tensor([[[4, 3, 9, 4], [6, 5, 3, 6]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
     # Whitened, and how much they have changed.
     assert inputs[0].tolist() == [[1.0, 0.0, 1.0, -3.0]]
+
+
+def test_published_rules_and_raw_rewards_know_of_no_landmarks() -> None:
+    chain = make_simulator("LockedChain-120")
+    demo = play_demo(chain, chain.keys.tolist(), origin="script")
+    # Another wall at each forty doors.
+    demo = replace(demo, observations=np.repeat([[0.0] * 9, [1.0] * 9, [2.0] * 9], [40, 40, 41], axis=0))
+    for config, expected in (
+        (TrainConfig(), [40, 80]),
+        (TrainConfig(reward="sign"), [40, 80]),
+        (TrainConfig(reward="raw"), []),
+        (TrainConfig(rule="openai"), []),
+        (TrainConfig(rule="uniform", reward="sign"), []),
+    ):
+        (found,) = recipe_for(describe([demo], config), [demo]).landmarks
+        assert [landmark.step for landmark in found] == expected
 
 
 def test_wide_entries_are_seen_as_waves_too() -> None:
