@@ -252,10 +252,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._length += 1
         self._clock += self.env.frame_skip
         self._notice_score()
-        passes = self._passes_landmark(observation[-1])
-        if reward or passes:
+        learned += self._passes_landmark(observation[-1])
+        if reward:
             self._deadline = self._find_deadline()
-        learned += passes
         outcomes = []
         tied_before = self._tail_left is not None
         ending = self._ending(observation[-1], over, info["lives"], reward)

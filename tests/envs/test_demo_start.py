@@ -581,6 +581,18 @@ def test_what_is_late_after_a_setback_is_counted_from_the_score() -> None:
     assert info["demo_start"].ending == "terminated" and env.began == (0, 0)
 
 
+def test_setbacks_are_counted_and_those_at_a_start_go_back_to_the_score_before() -> None:
+    asked: list[int] = []
+    env, simulator = mortal_env(Start(0, 7, 20), again=lambda start, step, rng: asked.append(step) or start)
+    env.reset(seed=0)
+    setbacks = []
+    for _ in range(3):
+        setbacks.append(env.step(simulator.die())[4]["demo_start"].setbacks)
+        env.reset()
+    # The demo has its first point from step 5 on. The third one ends the game.
+    assert setbacks == [0, 1, 2] and asked == [5, 5]
+
+
 def test_a_seeded_reset_forgets_a_lost_life() -> None:
     env, simulator = mortal_env(Start(0, 0, 20))
     env.step(simulator.die())
@@ -754,6 +766,31 @@ def test_a_landmark_is_passed_with_the_demos_score_alone() -> None:
     assert paid == [40] and outcome is not None and (outcome.length, outcome.ending) == (111, "lag")
 
 
+@pytest.mark.parametrize(
+    ("start", "scenes", "expected"),
+    [
+        # The score behind door 10 is later than the first two.
+        (Start(0, 6, 20), {8: 12, 9: 9, 14: 14}, [14]),
+        # The goal is.
+        (Start(0, 5, 7), {6: 8, 7: 7}, [7]),
+    ],
+)
+def test_a_landmark_behind_is_not_looked_for(start: Start, scenes: dict[int, int], expected: list[int]) -> None:
+    """``scenes``: by which door a landmark is told."""
+    simulator = PatientChain("LockedChain-20")
+    demo = play_demo(simulator, simulator.keys.tolist(), origin="script")
+    landmarks = [Landmark(step, np.array([door]), np.ones(1), step) for step, door in scenes.items()]
+    env = DemoStart(SimulatorEnv(simulator, frame_skip=1), [demo], lambda rng: start, landmarks=[landmarks], tail=9.0)
+    env.reset(seed=4)
+    paid = []
+    for door in range(start.step + 1, 19):
+        _, reward, _, truncated, _ = env.step(simulator.act(wait=False))
+        assert not truncated
+        # Beside the chain's own, one for every fifth door.
+        paid += [door] * int(reward - (door % 5 == 0))
+    assert paid == expected
+
+
 def test_who_is_early_at_a_landmark_may_be_so_at_the_next() -> None:
     """The demo waits 20 times and sees the next walls at 60 and 100, before which they are new for six steps."""
     simulator = ScenicChain("LockedChain-120")
@@ -773,6 +810,11 @@ def test_who_is_early_at_a_landmark_may_be_so_at_the_next() -> None:
     resumed = begin()
     resumed.load_state_dict(saved)
     assert passed(resumed, simulator, [], 29)[0] == [100 - 6 - 6 - 70]
+    # Its scene is still seen, and it has been paid for.
+    env = begin()
+    assert passed(env, simulator, [], 54)[0] == [54]
+    resumed.load_state_dict(env.state_dict())
+    assert passed(resumed, simulator, [], 5)[0] == []
 
 
 @pytest.mark.parametrize(("begin", "position"), [(0, 49), (50, 50)])
@@ -783,9 +825,11 @@ def test_a_setback_after_a_landmark_is_gone_on_from_there(begin: int, position: 
     )
     # At 49 or 50 it waits for ever.
     waits = range(max(50 - begin, 0), 200)
-    paid, outcome = passed(env, simulator, waits, 200)
-    assert paid == ([40] if begin == 0 else []) and outcome is not None
-    assert (outcome.ending, outcome.length, asked) == ("lag", 126 - begin, [40])
+    paid, outcome = passed(env, simulator, waits, 60)
+    assert paid == ([40] if begin == 0 else []) and outcome is None
+    env.load_state_dict(env.state_dict())
+    _, outcome = passed(env, simulator, range(200), 200)
+    assert outcome is not None and (outcome.ending, outcome.length, asked) == ("lag", 126 - begin, [40])
     env.reset()
     assert simulator.position == position
     # The wall at 40 lies behind; the one at 80 is to come.
