@@ -48,7 +48,8 @@ class Landmark(NamedTuple):
 
     def seen(self, observation: Values) -> bool:
         """Whether ``observation``, of the demo's shape, shows this scene."""
-        return bool((observation.reshape(-1)[self.entries] == self.values).mean() >= ALIKE)
+        alike = np.count_nonzero(observation.reshape(-1)[self.entries] == self.values)
+        return bool(alike / len(self.values) >= ALIKE)
 
 
 def find_landmarks(observations: Values, rewards: NDArray[np.float64]) -> list[Landmark]:
