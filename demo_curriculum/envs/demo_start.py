@@ -319,9 +319,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         if self._passed == len(scenes) or scenes[self._passed] >= goal:
             return False
         step = scenes[self._passed]
-        if self._before + self._score < self._returns[demo][step] or not self._comes_to(
-            self._landmarks[demo, step], seen
-        ):
+        behind = self._before + self._score < self._returns[demo][step]
+        if behind or not self._sees(self._landmarks[demo, step], seen):
             return False
         self._come_to(step)
         return True
@@ -360,9 +359,9 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     def _reaches_goal(self, seen: NDArray[Any]) -> bool:
         if self._score < self._target:
             return False
-        return self._landmark is None or self._comes_to(self._landmark, seen)
+        return self._landmark is None or self._sees(self._landmark, seen)
 
-    def _comes_to(self, landmark: Landmark, seen: NDArray[Any]) -> bool:
+    def _sees(self, landmark: Landmark, seen: NDArray[Any]) -> bool:
         # Earlier than that the scene may be one that the demo came through before. Who was early may come early.
         earliest = landmark.step - landmark.news - self._early
         return self._clock >= earliest and landmark.seen(seen)
