@@ -3,8 +3,8 @@
 Rewards are what a demo is cut at; where there is none for long, it is these. A room that is entered is one: most of
 what is drawn there, or of what the game remembers of it, becomes another and stays.
 
-Where the demo goes back to what it saw before, and got nothing for it, it might as well have stayed: nothing tells who
-was there from who was not, and a policy that does not remember it either would go there again and again.
+Where the demo goes back to what it saw before, and got nothing for it, it might as well have stayed: nothing to be seen
+tells who was there from who was not, and a policy that neither remembers it nor is told goes there again and again.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ class Landmark(NamedTuple):
         return bool(alike / len(self.values) >= ALIKE)
 
 
-def find_landmarks(observations: Values, rewards: NDArray[np.float64]) -> list[Landmark]:
+def find_landmarks(observations: Values, rewards: NDArray[np.float64], *, told: bool = False) -> list[Landmark]:
     """The landmarks of a demo, by step.
 
     Args:
         observations: (T+1, ...), before each step and after the last; of a mapped array only a part at a time is read.
         rewards: (T,), of which those above 0 are what a demo goes somewhere for.
+        told: whether an agent is told which landmarks lie behind. If not, those that the demo goes back from are none.
     """
     steps = len(observations)
     flat = observations.reshape(steps, -1)
@@ -82,7 +83,7 @@ def find_landmarks(observations: Values, rewards: NDArray[np.float64]) -> list[L
         earlier = flat[max(step - LOOKED_BACK, 0) : step - BLEND][:, entries]
         sights = np.flatnonzero((earlier == values).mean(axis=1) >= ALIKE)
         news = min(step, LOOKED_BACK) - (int(sights[-1]) + 1 if len(sights) else 0)
-        if news >= min(step, BEFORE) and not _goes_back(flat, rewards, step, entries):
+        if news >= min(step, BEFORE) and (told or not _goes_back(flat, rewards, step, entries)):
             landmarks.append(Landmark(step, entries, values, news))
     return landmarks
 

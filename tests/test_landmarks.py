@@ -62,6 +62,8 @@ def test_where_the_demo_goes_back_for_nothing_is_no_landmark() -> None:
     # What a step pays is seen after it: the one at 599 is still within scene 1.
     assert steps_of(there_and_back, 100) == steps_of(there_and_back, 599) == [100, 600, 700]
     assert steps_of(there_and_back, 99) == steps_of(there_and_back, 600) == [600, 700]
+    told = find_landmarks(there_and_back, rewarded(there_and_back), told=True)
+    assert [landmark.step for landmark in told] == [100, 600, 700], "one who is told can go on"
     losses = -rewarded(there_and_back, 300)
     assert [landmark.step for landmark in find_landmarks(there_and_back, losses)] == [600, 700]
     # It is looked for until step 2100.

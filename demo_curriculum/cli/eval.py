@@ -54,19 +54,20 @@ def main(
     from demo_curriculum.progress.story import add_evaluation
     from demo_curriculum.training.evaluate import BATCH, PROTOCOLS, evaluate, longest_episode
     from demo_curriculum.training.machine import prepare_process
-    from demo_curriculum.training.run import load_policy, simulator_for, stack_for
+    from demo_curriculum.training.player import Player
+    from demo_curriculum.training.run import load_policy
 
     prepare_process()
     run, policy, update, agent_steps = load_policy(run_dir)
     demo = run.demos[0]
     config = run.config
     frames = max_frames or longest_episode(demo["length"] + demo["offset"])
-    simulator = simulator_for(demo, config)
+    player = Player(run_dir, run)
     results = {}
     played: dict[str, list[ActionLog]] = {name: [] for name in names}
 
     def simulator_of(name: str) -> ActionLog:
-        played[name].append(ActionLog(simulator_for(demo, config)))
+        played[name].append(ActionLog(player.simulator()))
         return played[name][-1]
 
     with Progress(console=Console(stderr=True), transient=True, disable=json_) as progress:
@@ -74,12 +75,10 @@ def main(
             task = progress.add_task(f"{name}: {episodes} episodes", total=episodes)
             results[name] = evaluate(
                 policy,
-                lambda name=name: simulator_of(name),  # type: ignore[misc]
+                lambda protocol, name=name: player.env(protocol, simulator_of(name)),  # type: ignore[misc]
                 protocol=PROTOCOLS[name],  # type: ignore[index]
                 episodes=episodes,
                 max_steps=max(frames // config.frame_skip, 1),
-                frame_skip=config.frame_skip,
-                stack=stack_for(simulator, config),
                 seed=seed,
                 temperature=temperature,
                 on_episode=lambda task=task: progress.advance(task),  # type: ignore[misc]
@@ -116,7 +115,7 @@ def main(
         # Each simulator plays every BATCH-th episode.
         actions = played[best][episode % BATCH].episodes[episode // BATCH]
         about = f"best of {episodes} episodes, {best} protocol, policy after {agent_steps:,} agent steps"
-        film_episode(demo, simulator, actions, about, film)
+        film_episode(demo, player.simulator(), actions, about, film)
         print(f"wrote {film}", file=sys.stderr)
     if json_:
         print(json.dumps(document))

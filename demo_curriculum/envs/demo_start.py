@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,37 +13,16 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Ending, Outcome, Start
 from demo_curriculum.envs.arrivals import Arrivals
+from demo_curriculum.envs.course import MOST_SLACK, Course, Headway
 from demo_curriculum.envs.rewards import Rewards
 from demo_curriculum.envs.simulator_env import SimulatorEnv
+from demo_curriculum.envs.stage import append_stage, space_with_stage
 from demo_curriculum.landmarks import Landmark
 from demo_curriculum.simulators.playback import check_same_game
 
 Sample = Callable[[np.random.Generator], Start]
 Onward = Callable[[Start, Start, np.random.Generator], Start | None]
 Again = Callable[[Start, int, np.random.Generator], Start | None]
-
-
-MOST_SLACK = 1000
-"""Demo steps of slack beyond which more makes no difference."""
-
-
-def lag_floor(returns: NDArray[np.float64], goal: int, lag: int) -> NDArray[np.float64]:
-    """The least score that is not yet too far behind the demo, for each demo step from 0 to ``goal + lag``.
-
-    ``floor[t] = min(returns[t - lag .. min(t + lag, goal)])``: Go-Explore's windowed form (Ecoffet et al. 2021,
-    phase 2) of the published ``returns[t - lag]`` (Salimans & Chen 2018), to which it is equal where no reward is
-    negative. Before the demo's first step the demo has gathered nothing.
-
-    Args:
-        returns: f64 (T+1,), the demo's score before each step.
-
-    Returns:
-        f64 (goal + lag + 1,)
-    """
-    reached = returns[: goal + 1]
-    padded = np.concatenate([np.zeros(lag), reached, np.full(2 * lag, np.inf)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * lag + 1)
-    return np.asarray(windows.min(axis=1)[: goal + lag + 1])
 
 
 class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
@@ -67,14 +45,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     next episode begin right there instead of at a drawn start: as if at the demo step of the latest score or landmark.
     Points lost since then are forgiven, as they may never come back.
 
-    A landmark is passed when its scene is seen, with the demo's score there and at most ``lag`` demo steps later than
-    the demo, or earlier by as long as the scene is new to the demo and by what it was early before; that is worth a
-    reward of 1, as the next score is by default. A goal that is a landmark is tied by passing it. Of those on the way
-    the next one is looked for, and nothing comes of missing it: there may be other ways.
-
-    An agent that reaches a score or a landmark for which the demo needed until step t is never later than t: what it
-    lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published,
-    keeps it).
+    What it is late by, and when it passes a landmark, is ``Headway``'s to say. A landmark passed is worth a reward of
+    1, as the next score is by default. A goal that is a landmark is tied by passing it.
 
     ``info["demo_start"]`` is the ``Start`` after a reset and the ``Outcome`` with an episode's last step, of its last
     leg. ``info["outcomes"]`` holds all outcomes that a step brought, one a leg; and for an episode that went on from
@@ -94,8 +66,10 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         tail: 7 in the paper (157 demo steps in the mean).
         beyond: 0 gives such episodes the tail that all others have.
         end_on_life_loss: as the paper does; Go-Explore does not.
+        forgive: as ``Headway``'s.
         rewards: what the game's rewards are turned into; None leaves them as they are.
         landmarks: of each demo; none by default.
+        stages: tell the stage, as ``append_stage`` does.
 
     Example:
         >>> from demo_curriculum.simulators import make_simulator
@@ -131,8 +105,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         forgive: bool = True,
         rewards: Rewards | None = None,
         landmarks: Sequence[Sequence[Landmark]] = (),
+        stages: bool = False,
     ) -> None:
         super().__init__(env)
+        self._stages = stages
+        if stages:
+            self.observation_space = space_with_stage(env.observation_space)
         for demo in demos:
             check_same_game(env.simulator, demo)
         self.demos = list(demos)
@@ -145,13 +123,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.end_on_life_loss = end_on_life_loss
         self.forgive = forgive
         self.rewards = rewards
-        self._landmarks = {
-            (demo, landmark.step): landmark for demo, found in enumerate(landmarks) for landmark in found
-        }
-        self._scenes = [[landmark.step for landmark in found] for found in landmarks] or [[] for _ in self.demos]
-        self._returns = [demo.returns for demo in self.demos]
-        self._best = [np.maximum.accumulate(returns) for returns in self._returns]
-        self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
+        found = landmarks or [()] * len(self.demos)
+        self.courses = [Course(demo.returns, its) for demo, its in zip(self.demos, found, strict=True)]
         self._arrivals = Arrivals()
         # Score and demo steps of the best episode from the reset.
         self._record = (0.0, 0)
@@ -165,49 +138,33 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._begin_leg(start, clock)
 
     def _begin_leg(self, start: Start, clock: int | None = None) -> None:
-        """``clock``: the demo step that the agent is at by its time, as far as it is faster than the demo."""
+        """``clock`` as ``Headway``'s."""
         self._start = start
-        self._landmark = self._landmarks.get((start.demo, start.goal))
-        scenes, returns = self._scenes[start.demo], self._returns[start.demo]
-        # How many of the landmarks lie behind.
-        self._passed = bisect_right(scenes, start.step)
-        self._before = float(returns[max(start.step, 0)])
-        self._target = float(returns[start.goal]) - self._before
-        self._peak = float(self._best[start.demo][max(start.step, 0)])
-        # The demo step of the latest score or landmark.
-        self._reached = int(np.searchsorted(self._best[start.demo], self._peak))
-        if self._passed:
-            self._reached = max(self._reached, scenes[self._passed - 1])
-        # A walk away takes as long back.
-        demo_clock = start.step - len(start.walk) * self.env.frame_skip
-        self._clock = demo_clock if clock is None else min(demo_clock, clock)
-        self._early = demo_clock - self._clock
-        self._score = 0.0
+        self._headway = Headway(
+            self.courses[start.demo],
+            start.step,
+            start.goal,
+            lag=self.lag,
+            forgive=self.forgive,
+            clock=clock,
+            walked=len(start.walk) * self.env.frame_skip,
+        )
         self._length = 0
         self._tail_left: int | None = None
         self._lives = self.env.simulator.lives
-        self._deadline = self._find_deadline()
-
-    def _floor(self, start: Start) -> NDArray[np.float64]:
-        key = (start.demo, start.goal)
-        if key not in self._floors:
-            self._floors[key] = lag_floor(self._returns[start.demo], start.goal, self.lag)
-        return self._floors[key]
-
-    def _find_deadline(self) -> int:
-        """The demo step at which the lag ends the episode if nothing is gained from now on."""
-        floor = self._floor(self._start)
-        now = min(max(self._clock, 0), len(floor) - 1)
-        late = floor[now:] > self._before + self._score
-        deadline = now + int(late.argmax()) if late.any() else len(floor) + MOST_SLACK
-        return deadline if self._landmark is None else min(deadline, self._start.goal + self.lag + 1)
 
     @property
     def slack(self) -> int:
         """Demo steps until the lag ends the episode if nothing is gained; ``MOST_SLACK`` at most, and after a tie."""
-        if self._tail_left is not None:
-            return MOST_SLACK
-        return min(max(self._deadline - self._clock, 0), MOST_SLACK)
+        return MOST_SLACK if self._tail_left is not None else self._headway.slack
+
+    def _told(self, observation: NDArray[Any]) -> NDArray[Any]:
+        return append_stage(observation, self._headway.stage) if self._stages else observation
+
+    @property
+    def latest(self) -> NDArray[Any]:
+        """The observation last returned."""
+        return self._told(self.env.latest)
 
     @property
     def began(self) -> tuple[int, int]:
@@ -236,39 +193,34 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._begin_episode(start, clock=None if arrival is None else arrival.clock)
         if arrival is not None:
             self._leg = 1
-        return observation, {"demo_start": start, "lives": self._lives}
+        return self._told(observation), {"demo_start": start, "lives": self._lives}
 
     def _go_on_from(self, start: Start) -> tuple[NDArray[Any], dict[str, Any]]:
         """Begins an episode where the last one had a setback."""
         self._following = None
         self.env.path = None
         self._begin_episode(start, setbacks=self._setbacks + 1)
-        return self.env.latest, {"demo_start": start, "lives": self._lives}
+        return self.latest, {"demo_start": start, "lives": self._lives}
 
     def step(self, action: np.int64 | int) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         observation, reward, over, _, info = self.env.step(action)
         learned = self._learned(reward)
-        self._score += reward
         self._length += 1
-        self._clock += self.env.frame_skip
-        self._notice_score()
-        learned += self._passes_landmark(observation[-1])
-        if reward:
-            self._deadline = self._find_deadline()
-        outcomes = []
         tied_before = self._tail_left is not None
+        learned += self._headway.move(self.env.frame_skip, reward, observation[-1], looking=not tied_before)
+        outcomes = []
         ending = self._ending(observation[-1], over, info["lives"], reward)
-        if self._landmark is not None and self._tail_left is not None and not tied_before:
-            learned += 1.0
+        if self._start.goal in self.courses[self._start.demo].landmarks:
+            learned += self._tail_left is not None and not tied_before
         if ending is None and self._tail_left is not None and not tied_before and self.onward is not None:
             following = self.onward(self._origin, self._start, self.env.np_random)
             if following is not None:
                 outcomes.append(self._outcome("tie"))
-                self._earlier_score += self._score
+                self._earlier_score += self._headway.score
                 self._earlier_length += self._length
                 self._leg += 1
-                self._begin_leg(following, clock=self._clock)
-                self._arrivals.add(following, self.env.arrive(self._clock))
+                self._begin_leg(following, clock=self._headway.clock)
+                self._arrivals.add(following, self.env.arrive(self._headway.clock))
         self._lives = info["lives"]
         if ending is not None:
             self._following = self._after_setback() if ending in ("life", "lag") else None
@@ -280,55 +232,22 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             info["demo_start"] = outcome
         if outcomes:
             info["outcomes"] = outcomes
-        return observation, learned, ending in ("terminated", "life", "lag"), ending == "tie", info
+        return self._told(observation), learned, ending in ("terminated", "life", "lag"), ending == "tie", info
 
     def _after_setback(self) -> Start | None:
         if self.again is None or self._tail_left is not None:
             return None
-        return self.again(self._start, self._reached, self.env.np_random)
+        return self.again(self._start, self._headway.reached, self.env.np_random)
 
     def _learned(self, reward: float) -> float:
         """What ``reward``, not yet in the score, is turned into."""
         if not reward or self.rewards is None:
             return reward
-        return self.rewards(self._start.demo, self._before + self._score, reward)
-
-    def _notice_score(self) -> None:
-        score = self._before + self._score
-        if score > self._peak:
-            self._peak = score
-            # Where the demo first had as much; beyond its end where it never had.
-            self._come_to(int(np.searchsorted(self._best[self._start.demo], score)))
-
-    def _come_to(self, step: int) -> None:
-        """The agent is as far as the demo was at ``step``."""
-        self._reached = max(self._reached, step)
-        if self.forgive:
-            self._clock = min(self._clock, step)
-        self._early = max(step - self._clock, 0)
-        self._passed = max(self._passed, bisect_right(self._scenes[self._start.demo], step))
-
-    def _passes_landmark(self, seen: NDArray[Any]) -> bool:
-        """Whether the next landmark before the goal is passed now."""
-        demo, goal = self._start.demo, self._start.goal
-        scenes = self._scenes[demo]
-        if self._tail_left is not None:
-            return False
-        while self._passed < len(scenes) and self._clock > scenes[self._passed] + self.lag:
-            self._passed += 1
-        if self._passed == len(scenes) or scenes[self._passed] >= goal:
-            return False
-        step = scenes[self._passed]
-        behind = self._before + self._score < self._returns[demo][step]
-        if behind or not self._sees(self._landmarks[demo, step], seen):
-            return False
-        self._come_to(step)
-        return True
+        return self.rewards(self._start.demo, self._headway.before + self._headway.score, reward)
 
     def _outcome(self, ending: Ending) -> Outcome:
-        return Outcome(
-            self._start, self._score, self._length, self._tail_left is not None, ending, self._leg, self._setbacks
-        )
+        score, tied = self._headway.score, self._tail_left is not None
+        return Outcome(self._start, score, self._length, tied, ending, self._leg, self._setbacks)
 
     def _with_path(self, outcome: Outcome) -> Outcome:
         """With the path, if that of an episode from the reset is a new record."""
@@ -356,22 +275,12 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         demo = self.demos[self._start.demo]
         return not self._setbacks and self._origin.step == demo.reset_step and self._start.goal == len(demo)
 
-    def _reaches_goal(self, seen: NDArray[Any]) -> bool:
-        if self._score < self._target:
-            return False
-        return self._landmark is None or self._sees(self._landmark, seen)
-
-    def _sees(self, landmark: Landmark, seen: NDArray[Any]) -> bool:
-        # Earlier than that the scene may be one that the demo came through before. Who was early may come early.
-        earliest = landmark.step - landmark.news - self._early
-        return self._clock >= earliest and landmark.seen(seen)
-
     def _ending(self, seen: NDArray[Any], over: bool, lives: int, reward: float) -> Ending | None:
         if self._tail_left is not None:
             self._tail_left -= self.env.frame_skip
             if reward > 0 and self.beyond and self._tied_the_whole:
                 self._tail_left = self.beyond
-        elif self._reaches_goal(seen):
+        elif self._headway.reach_goal(seen):
             tail = int(math.exp(self.tail * self.env.np_random.random()))
             self._tail_left = self.beyond if self.beyond and self._tied_the_whole else tail
         if over:
@@ -380,10 +289,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return "life"
         if self._tail_left is not None:
             return "tie" if self._tail_left <= 0 else None
-        floor = self._floor(self._start)
-        step = min(max(self._clock, 0), len(floor) - 1)
-        late = self._landmark is not None and self._clock > self._start.goal + self.lag
-        return "lag" if late or self._before + self._score < floor[step] else None
+        return "lag" if self._headway.late else None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, in the middle of an episode."""
@@ -394,12 +300,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "earlier": [self._earlier_score, self._earlier_length, self._leg],
             "setbacks": self._setbacks,
             "following": None if self._following is None else list(self._following),
-            "clock": self._clock,
-            "early": self._early,
-            "peak": self._peak,
-            "passed": self._passed,
-            "reached": self._reached,
-            "score": self._score,
+            "headway": self._headway.state_dict(),
             "length": self._length,
             "tail_left": self._tail_left,
             "lives": self._lives,
@@ -413,11 +314,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._begin_leg(_loaded(state["start"]))
         self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
-        self._clock, self._early, self._peak = state["clock"], state["early"], state["peak"]
-        self._passed, self._reached = state["passed"], state["reached"]
-        self._score, self._length = state["score"], state["length"]
-        self._tail_left, self._lives = state["tail_left"], state["lives"]
-        self._deadline = self._find_deadline()
+        self._headway.load_state_dict(state["headway"])
+        self._length, self._tail_left, self._lives = state["length"], state["tail_left"], state["lives"]
         self._arrivals.load_state_dict(state["arrivals"])
         self._record = (state["record"][0], state["record"][1])
 

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Outcome
+from demo_curriculum.envs.course import Course
 from demo_curriculum.envs.demo_start import DemoStart
 
 Step = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -96,6 +97,7 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
     Attributes:
         groups: the environments of each group.
         demos: what ``Start.demo`` points into; observations may be missing.
+        courses: of each of the demos.
         frame_skip: demo steps per agent step.
     """
 
@@ -105,6 +107,7 @@ class GroupedVectorEnv(gym.vector.VectorEnv[NDArray[Any], NDArray[np.int64], NDA
     def __init__(self, one: DemoStart, num_envs: int) -> None:
         self.num_envs = num_envs
         self.demos: Sequence[Demo] = one.demos
+        self.courses: Sequence[Course] = one.courses
         self.frame_skip = one.env.frame_skip
         self.single_observation_space = one.observation_space
         self.single_action_space = one.action_space

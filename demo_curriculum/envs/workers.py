@@ -62,6 +62,7 @@ class EnvRecipe:
     forgive: bool
     rewards: Rewards
     landmarks: Sequence[Sequence[Landmark]]
+    stages: bool
 
     def __call__(self, curriculum: Curriculum, cache: StartCache) -> DemoStart:
         env = SimulatorEnv(
@@ -85,6 +86,7 @@ class EnvRecipe:
             forgive=self.forgive,
             rewards=self.rewards,
             landmarks=self.landmarks,
+            stages=self.stages,
         )
 
 
@@ -396,7 +398,7 @@ class _WorkerSide:
     def _show(self) -> None:
         for rows, envs in zip(self._rows, self._groups, strict=True):
             for index, env in enumerate(envs, start=rows.start):
-                self._step.observations[index], self._step.slack[index] = env.env.latest, env.slack
+                self._step.observations[index], self._step.slack[index] = env.latest, env.slack
                 self._step.starts[index] = env.began
                 self._frames[index] = env.env.frames
 

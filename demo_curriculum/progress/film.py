@@ -22,6 +22,7 @@ from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
 from demo_curriculum.training.run import Run, restore_policy, simulator_for, stack_for
+from demo_curriculum.training.stages import with_stages
 from demo_curriculum.training.warmup import WarmUp
 
 ATTEMPTS = 20
@@ -172,7 +173,9 @@ def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
     policy = restore_policy(run, log.simulator, shot.policy)
     stack = stack_for(log.simulator, config)
     whence = np.array([[shot.start.demo, shot.start.step]])
-    begun = WarmUp(policy, [demo], stack=stack, frame_skip=config.frame_skip).states(whence)
+    landmarks = find_landmarks(demo.observations, demo.rewards, told=policy.stages > 0)
+    watched = with_stages([demo], [landmarks]) if policy.stages else [demo]
+    begun = WarmUp(policy, watched, stack=stack, frame_skip=config.frame_skip).states(whence)
     env = DemoStart(
         SimulatorEnv(
             log,
@@ -185,7 +188,8 @@ def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
         lag=config.lag,
         tail=config.tail,
         end_on_life_loss=config.end_on_life_loss,
-        landmarks=[find_landmarks(demo.observations, demo.rewards)],
+        landmarks=[landmarks],
+        stages=policy.stages > 0,
     )
     scenes = []
     generator = torch.Generator().manual_seed(shot.update)

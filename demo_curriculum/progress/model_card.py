@@ -18,9 +18,10 @@ from demo_curriculum.progress.story import CONFIG, DEMO, EVALS, LOG, read_climb
 from demo_curriculum.progress.view import duration, headline, left_to_climb, protocol, segments_of
 from demo_curriculum.training.checkpoint import save_checkpoint
 from demo_curriculum.training.run import Run, load_policy
+from demo_curriculum.training.stages import LANDMARKS
 
 CARD = "README.md"
-COPIED = (CONFIG, LOG, EVALS, DEMO)
+COPIED = (CONFIG, LANDMARKS, LOG, EVALS, DEMO)
 
 
 def export_run(run_dir: Path, folder: Path, warn: Warn, *, film: Path | None = None) -> None:

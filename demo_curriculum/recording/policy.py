@@ -8,10 +8,10 @@ from pathlib import Path
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import RecordingSimulator
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.simulators import Simulator
-from demo_curriculum.training.evaluate import PROTOCOLS, evaluate
+from demo_curriculum.training.evaluate import PROTOCOLS, Env, Protocol, evaluate
 from demo_curriculum.training.machine import prepare_process
-from demo_curriculum.training.run import load_policy, simulator_for, stack_for
+from demo_curriculum.training.player import Player
+from demo_curriculum.training.run import load_policy
 
 
 def record_policy(
@@ -33,22 +33,20 @@ def record_policy(
     run, policy, update, _ = load_policy(run_dir)
     if run.env_id != env_id:
         raise DemoCurriculumError(f"{run_dir}: its policy plays {run.env_id}, not {env_id}")
-    described, config = run.demos[0], run.config
+    player = Player(run_dir, run)
     recorders: list[RecordingSimulator] = []
 
-    def make() -> Simulator:
+    def make(protocol: Protocol) -> Env:
         note = f"policy of {run_dir.name} after update {update}, best of {episodes} episodes, seed {seed}"
-        recorders.append(RecordingSimulator(simulator_for(described, config), origin="policy", note=note, keep=keep))
-        return recorders[-1]
+        recorders.append(RecordingSimulator(player.simulator(), origin="policy", note=note, keep=keep))
+        return player.env(protocol, recorders[-1])
 
     evaluate(
         policy,
         make,
         protocol=PROTOCOLS["noop"],
         episodes=episodes,
-        max_steps=max(max_frames // config.frame_skip, 1),
-        frame_skip=config.frame_skip,
-        stack=stack_for(simulator_for(described, config), config),
+        max_steps=max(max_frames // run.config.frame_skip, 1),
         seed=seed,
         on_episode=on_episode,
     )

@@ -27,6 +27,8 @@ class TrainConfig:
         clocks: whether policy and bonus see bytes that do nothing but count time, and the policy may act by the clock.
         inert: whether policy and bonus see bytes that nothing on the screen depends on, by which a policy recognises
             the demo's moments and no others.
+        stages: whether the policy is told which of the demo's scores and landmarks it has come to, as far as it sees
+            vectors and the rule is "adaptive".
         sticky: probability per demo step that the previous action is played again.
         noop_max: episodes from the game's own reset begin with up to this many no-ops, uniform.
         jitter: episodes begin after up to this many no-ops, uniform and in whole agent steps, as often as their starts
@@ -82,6 +84,7 @@ class TrainConfig:
     stack: int = 0
     clocks: bool = False
     inert: bool = False
+    stages: bool = True
     sticky: float = 0.25
     noop_max: int = 0
     jitter: int = 128
@@ -162,6 +165,10 @@ class TrainConfig:
     def teaches_itself(self, observation_shape: Sequence[int]) -> bool:
         """Whether own successes are imitated, of observations of that shape; cloning is of the demo alone."""
         return self.successes and self.imitation_weight > 0 and self.reinforcement and len(observation_shape) == 1
+
+    def tells_stages(self, observation_shape: Sequence[int]) -> bool:
+        """Whether the stage is told with observations of that shape."""
+        return self.stages and self.rule == "adaptive" and len(observation_shape) == 1
 
     @property
     def softened_steps(self) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from demo_curriculum.envs import SimulatorEnv
-from demo_curriculum.simulators import Simulator
+from demo_curriculum.envs import SimulatorEnv, StageObservation
 from demo_curriculum.training.policy import Policy
 
+Env = SimulatorEnv | StageObservation
 ProtocolName = Literal["deterministic", "noop", "sticky", "epsilon"]
 
 BATCH = 16
@@ -92,13 +92,11 @@ class Evaluation:
 
 def evaluate(
     policy: Policy,
-    make_simulator: Callable[[], Simulator],
+    make_env: Callable[[Protocol], Env],
     *,
     protocol: Protocol,
     episodes: int,
     max_steps: int,
-    frame_skip: int,
-    stack: int,
     seed: int,
     temperature: float = 1.0,
     on_episode: Callable[[], None] | None = None,
@@ -106,17 +104,11 @@ def evaluate(
     """Plays from the reset, sampling actions from the policy, to the game's end or ``max_steps`` agent steps.
 
     The logits are divided by ``temperature``: below 1 the policy plays what it finds best more surely than it learnt.
+
+    Args:
+        make_env: an environment of its own for each of the episodes that are played at once; usually ``Player.env``.
     """
-    envs = [
-        SimulatorEnv(
-            make_simulator(),
-            frame_skip=frame_skip,
-            stack=stack,
-            sticky=protocol.sticky,
-            noop_max=protocol.noop_max,
-        )
-        for _ in range(min(BATCH, episodes))
-    ]
+    envs = [make_env(protocol) for _ in range(min(BATCH, episodes))]
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     seeds = np.random.SeedSequence(seed).generate_state(episodes)
@@ -131,7 +123,7 @@ def evaluate(
     )
 
 
-def _batches(envs: Sequence[SimulatorEnv], seeds: NDArray[Any]) -> list[tuple[Sequence[SimulatorEnv], list[int]]]:
+def _batches(envs: Sequence[Env], seeds: NDArray[Any]) -> list[tuple[Sequence[Env], list[int]]]:
     return [
         (envs[: len(seeds) - begin], seeds[begin : begin + len(envs)].tolist())
         for begin in range(0, len(seeds), len(envs))
@@ -140,7 +132,7 @@ def _batches(envs: Sequence[SimulatorEnv], seeds: NDArray[Any]) -> list[tuple[Se
 
 def _play(
     policy: Policy,
-    envs: Sequence[SimulatorEnv],
+    envs: Sequence[Env],
     seeds: Sequence[int],
     protocol: Protocol,
     max_steps: int,

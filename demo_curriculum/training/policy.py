@@ -83,6 +83,7 @@ class Policy(nn.Module):
         cnn: size of the CNN.
         memory: width of the GRU; 0 for none.
         seen: i64 (S,), which of the features it sees; None for all, and for pixels.
+        stages: how many stages of a demo the last feature tells apart; 0 where it tells none.
         wide: i64 (W,), which features are bytes that take values far apart, and are seen as waves too (Vaswani et al.
             2017 tell positions so): a pixel or two decide, and a network finds such edges late (Tancik et al. 2020).
     """
@@ -97,11 +98,12 @@ class Policy(nn.Module):
         memory: int = 0,
         seen: Tensor | None = None,
         wide: Tensor | None = None,
+        stages: int = 0,
     ) -> None:
         super().__init__()
         stack, *frame = observation_shape
         if len(frame) == 1:
-            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, wide)
+            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, wide, stages)
             width = hidden
         elif len(frame) == 2:
             self.body = PixelBody(stack, frame[0], frame[1], cnn)
@@ -130,6 +132,12 @@ class Policy(nn.Module):
     def seen(self) -> Tensor | None:
         """i64 (S,), which of the features it sees; None for all, and for pixels."""
         return self.body.moments.seen if isinstance(self.body, VectorBody) else None
+
+    @property
+    def stages(self) -> int:
+        """How many stages of a demo it tells apart; 0 where it is told none."""
+        told = self.body.stage if isinstance(self.body, VectorBody) else None
+        return 0 if told is None else told.num_embeddings
 
     @property
     def device(self) -> torch.device:
@@ -243,13 +251,19 @@ class Memory(nn.Module):
 
 class VectorBody(nn.Module):
     """Whitens the latest vector, adds its difference to the one before (a velocity), and the sines and cosines of
-    wide entries; then two tanh layers."""
+    wide entries; then two tanh layers, of which the first has a bias of its own for each stage of the demo."""
 
     table: Tensor
     wide: Tensor | None
 
     def __init__(
-        self, stack: int, features: int, hidden: int, seen: Tensor | None = None, wide: Tensor | None = None
+        self,
+        stack: int,
+        features: int,
+        hidden: int,
+        seen: Tensor | None = None,
+        wide: Tensor | None = None,
+        stages: int = 0,
     ) -> None:
         super().__init__()
         self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD, seen=seen)
@@ -257,12 +271,11 @@ class VectorBody(nn.Module):
         self.register_buffer("table", torch.cat([turns.sin(), turns.cos()], dim=1), persistent=False)
         self.register_buffer("wide", wide)
         inputs = len(self.moments.std) * min(stack, 2) + (0 if wide is None else len(wide) * self.table.shape[1])
-        self.layers = nn.Sequential(
-            orthogonal(nn.Linear(inputs, hidden), 2**0.5),
-            nn.Tanh(),
-            orthogonal(nn.Linear(hidden, hidden), 2**0.5),
-            nn.Tanh(),
-        )
+        self.first = orthogonal(nn.Linear(inputs, hidden), 2**0.5)
+        self.stage = nn.Embedding(stages, hidden) if stages else None
+        if self.stage is not None:
+            nn.init.orthogonal_(self.stage.weight, 2**0.5)
+        self.second = orthogonal(nn.Linear(hidden, hidden), 2**0.5)
 
     def forward(self, observations: Tensor) -> Tensor:
         parts = [self.moments(observations[:, -1])]
@@ -272,7 +285,10 @@ class VectorBody(nn.Module):
             parts.append(change.clamp(-self.moments.clip, self.moments.clip))
         if self.wide is not None:
             parts.append(self.table[observations[:, -1].index_select(1, self.wide).long()].flatten(1))
-        return self.layers(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+        sums = self.first(torch.cat(parts, dim=1))
+        if self.stage is not None:
+            sums = sums + self.stage(observations[:, -1, -1].long())
+        return self.second(sums.tanh()).tanh()  # type: ignore[no-any-return]
 
 
 class PixelBody(nn.Module):

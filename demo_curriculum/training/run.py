@@ -36,6 +36,7 @@ from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, PERIODS, Policy
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.replay import batches_of, replay_demos
+from demo_curriculum.training.stages import with_stages
 from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.trainer import Trainer
 
@@ -184,6 +185,10 @@ def build_trainer(
         "reverse-walk": {"actions": simulator.action_count},
     }
     recipe = recipe_for(run, demos)
+    seen = _seen(config, simulator, demos)
+    wide = _wide(seen, demos)
+    if recipe.stages:
+        demos = with_stages(demos, recipe.landmarks)
     timelines = [Timeline.of(demo, found) for demo, found in zip(demos, recipe.landmarks, strict=True)]
     curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
     share = config.envs // ranks.size
@@ -195,10 +200,10 @@ def build_trainer(
         env = DemoStartVectorEnv(lambda: recipe(curriculum, cache), share)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        seen = _seen(config, simulator, demos)
-        policy, rnd = build_policy(run, simulator, seen, _wide(seen, demos)), None
+        stages = max(int(demo.observations[-1, -1]) for demo in demos) + 1 if recipe.stages else 0
+        policy, rnd = build_policy(run, simulator, seen, wide, stages), None
         if config.rnd:
-            rnd = RandomNetworkDistillation(simulator.observation_shape, least_std=LEAST_STD, seen=seen)
+            rnd = RandomNetworkDistillation(demos[0].observations.shape[1:], least_std=LEAST_STD, seen=seen)
     successes = None
     if config.teaches_itself(simulator.observation_shape):
         frame = next(batches_of(demos, 1))[0]
@@ -233,13 +238,14 @@ def build_trainer(
 
 
 def _seen(config: TrainConfig, simulator: Simulator, demos: Sequence[Demo]) -> Tensor | None:
-    """The entries of an observation that policy and bonus see; None for all."""
+    """The entries of an observation that are told in numbers to policy and bonus; None for all."""
     hidden = np.zeros(simulator.observation_shape, np.bool_)
     if not config.clocks:
         hidden |= find_clocks([demo.observations for demo in demos])
     if not config.inert:
         hidden |= find_inert(simulator, demos)
-    return torch.from_numpy(np.flatnonzero(~hidden)) if hidden.any() else None
+    told = config.tells_stages(simulator.observation_shape)
+    return torch.from_numpy(np.flatnonzero(~hidden)) if hidden.any() or told else None
 
 
 def _wide(seen: Tensor | None, demos: Sequence[Demo]) -> Tensor | None:
@@ -257,6 +263,7 @@ def _wide(seen: Tensor | None, demos: Sequence[Demo]) -> Tensor | None:
 def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
     """What the run's environments are made of."""
     config = run.config
+    simulator = simulator_for(run.demos[0], config)
     return EnvRecipe(
         run.env_id,
         _simulator_kwargs(run.demos[0], config),
@@ -264,7 +271,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         frame_skip=config.frame_skip,
         sticky=config.sticky,
         noop_max=config.noop_max,
-        stack=stack_for(simulator_for(run.demos[0], config), config),
+        stack=stack_for(simulator, config),
         lag=config.lag,
         tail=config.tail,
         beyond=config.beyond,
@@ -272,6 +279,7 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
         landmarks=[_landmarks(demo, config) for demo in demos],
+        stages=config.tells_stages(simulator.observation_shape),
     )
 
 
@@ -279,13 +287,18 @@ def _landmarks(demo: Demo, config: TrainConfig) -> list[Landmark]:
     """None where a reward for one would be of no size, next to raw ones, and none for rules that know of none."""
     if config.rule != "adaptive" or config.reward == "raw":
         return []
-    return find_landmarks(demo.observations, demo.rewards)
+    told = config.tells_stages(demo.observations.shape[1:])
+    return find_landmarks(demo.observations, demo.rewards, told=told)
 
 
-def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None, wide: Tensor | None = None) -> Policy:
-    """An untrained policy of the run's shape; ``seen`` and ``wide`` are as ``Policy``'s."""
-    shape = (stack_for(simulator, run.config), *simulator.observation_shape)
+def build_policy(
+    run: Run, simulator: Simulator, seen: Tensor | None = None, wide: Tensor | None = None, stages: int = 0
+) -> Policy:
+    """An untrained policy of the run's shape; ``seen``, ``wide`` and ``stages`` are as ``Policy``'s."""
     config = run.config
+    shape = (stack_for(simulator, config), *simulator.observation_shape)
+    if stages:
+        shape = (*shape[:-1], shape[-1] + 1)
     return Policy(
         shape,
         simulator.action_count,
@@ -294,6 +307,7 @@ def build_policy(run: Run, simulator: Simulator, seen: Tensor | None = None, wid
         memory=config.memory,
         seen=seen,
         wide=wide,
+        stages=stages,
     )
 
 
@@ -310,7 +324,8 @@ def restore_policy(run: Run, simulator: Simulator, state: Mapping[str, Tensor]) 
             continue
         if entries.dim() != 1 or entries.dtype != torch.int64 or not ((entries >= 0) & (entries < features)).all():
             raise DemoCurriculumError(f"the saved policy sees entries {entries.tolist()} of observations of {features}")
-    policy = build_policy(run, simulator, seen, wide)
+    told = state.get("body.stage.weight")
+    policy = build_policy(run, simulator, seen, wide, 0 if told is None else len(told))
     try:
         policy.load_state_dict(state)
     except RuntimeError as error:

@@ -29,6 +29,7 @@ from demo_curriculum.training.machine import DeviceName, choose_device, prepare_
 from demo_curriculum.training.milestones import MilestoneKeeper
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import CONFIG, Run, build_trainer, describe, replay
+from demo_curriculum.training.stages import write_landmarks
 from demo_curriculum.training.trainer import Trainer, UpdateReport
 
 Reason = Literal["frontier", "time limit", "agent steps", "stalled", "interrupted"]
@@ -137,9 +138,11 @@ def train(
     with _alone(folder, ranks):
         seen_demos = replay(run, demos, ranks, folder)
         trainer = build_trainer(run, seen_demos, ranks, workers=workers, device=on)
-        seen = trainer.policy.seen
-        if display is not None and seen is not None:
-            display.message(SEEN.format(seen=len(seen), all=seen_demos[0].observations.shape[1]))
+        if ranks.first and run.config.tells_stages(seen_demos[0].observations.shape[1:]):
+            write_landmarks(folder, trainer.env.courses[0].landmarks.values())
+        seen, features = trainer.policy.seen, seen_demos[0].observations.shape[1]
+        if display is not None and seen is not None and len(seen) < features:
+            display.message(SEEN.format(seen=len(seen), all=features))
         checkpoints = folder / "checkpoints"
         state = ranks.from_first(lambda: load_latest(checkpoints, display.message if display else print))
         earlier = 0.0

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -22,8 +21,9 @@ from demo_curriculum.store import read_demos
 from demo_curriculum.training import session
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import PROTOCOLS, ProtocolName, evaluate, longest_episode
+from demo_curriculum.training.player import Player
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import load_policy, simulator_for, stack_for
+from demo_curriculum.training.run import load_policy
 
 JUDGES: tuple[ProtocolName, ...] = ("sticky", "deterministic")
 EVALUATION_SEED = 12345
@@ -61,6 +61,7 @@ VARIANTS: dict[str, Variant] = {
     "ours-mixture": Variant("without starts behind the frontier's window", {"rule": "adaptive", "mixture": False}),
     "ours-jitter": Variant("without no-ops at starts", {"rule": "adaptive", "jitter": 0}),
     "ours-setbacks": Variant("without episodes after setbacks", {"rule": "adaptive", "setbacks": False}),
+    "ours-stages": Variant("without the stage told", {"rule": "adaptive", "stages": False}),
     "ours+inert": Variant("with bytes that change nothing in sight", {"rule": "adaptive", "inert": True}),
     "ours+clocks": Variant("with bytes that count time in sight", {"rule": "adaptive", "clocks": True}),
     "ours-splitting": Variant("without segments", {"rule": "adaptive", "split": 0}),
@@ -105,16 +106,14 @@ class Bout:
         run, policy, update, agent_steps = load_policy(self.run_dir)
         demo, frame_skip = run.demos[0], run.config.frame_skip
         most = longest_episode(demo["length"] + demo["offset"])
-        stack = stack_for(simulator_for(demo, run.config), run.config)
+        player = Player(self.run_dir, run)
         for name in JUDGES:
             result = evaluate(
                 policy,
-                partial(simulator_for, demo, run.config),
+                player.env,
                 protocol=PROTOCOLS[name],
                 episodes=self.episodes,
                 max_steps=max(most // frame_skip, 1),
-                frame_skip=frame_skip,
-                stack=stack,
                 seed=EVALUATION_SEED,
             )
             record = {"update": update, "agent_steps": agent_steps, "protocol": name, "seed": EVALUATION_SEED}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo, Outcome, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
-from demo_curriculum.envs.demo_start import lag_floor
+from demo_curriculum.envs.course import lag_floor
 from demo_curriculum.errors import MismatchError
 from demo_curriculum.landmarks import Landmark, find_landmarks
 from demo_curriculum.simulators import make_simulator
@@ -439,7 +439,7 @@ def test_a_walk_is_played_before_the_episode_and_gives_time_to_come_back():
     before = by_hand.observe()
     by_hand.play([1] * 4)
     assert first.tolist() == [before.tolist(), by_hand.observe().tolist()]
-    assert env._clock == -2
+    assert env._headway.clock == -2
     assert env.env.frames == 10 + 12
     again, _ = env.reset()
     assert again.tolist() == first.tolist() and env.env.frames == 22
@@ -472,7 +472,7 @@ def test_the_reset_can_be_followed_by_no_ops():
     expected = simulator.save()
     env.reset(seed=0)
     assert simulator.save() == expected
-    assert env.env.path == [1, 1, 2, 2] and env.env.frames == 4 and env._clock == -4
+    assert env.env.path == [1, 1, 2, 2] and env.env.frames == 4 and env._headway.clock == -4
     # What a sticky action would repeat.
     assert env.env._previous_action == 2
 
@@ -732,7 +732,7 @@ def test_landmarks_on_the_way_pay_and_forgive_as_scores_do() -> None:
     # Five steps late at each of 40, 80 and 120; six were too late for the score.
     paid, outcome = passed(env, simulator, waits, 105)
     assert paid == [15, 60, 105] and outcome == Outcome(start, 1.0, 105, True, "terminated")
-    env._scenes = [[]]
+    env.courses[0].scenes.clear()
     env.reset()
     paid, outcome = passed(env, simulator, waits, 105)
     assert paid == [] and outcome == Outcome(start, 0.0, 96, False, "lag")
@@ -758,7 +758,12 @@ def test_a_landmark_is_passed_with_the_demos_score_alone() -> None:
     env, simulator = scenic_env(Start(0, 0, 120), lag=50)
     env.demos[0].rewards[60] = 1.0
     lacking = DemoStart(
-        env.env, env.demos, env.sample, landmarks=[list(env._landmarks.values())], lag=50, again=lambda *_: None
+        env.env,
+        env.demos,
+        env.sample,
+        landmarks=[list(env.courses[0].landmarks.values())],
+        lag=50,
+        again=lambda *_: None,
     )
     lacking.reset(seed=0)
     # The point that the demo has from step 61 on is not to be had: the wall at 80 is seen, and pays nothing.
@@ -840,7 +845,7 @@ def test_a_scene_seen_before_its_time_is_not_the_landmark() -> None:
     env, simulator = scenic_env(Start(0, 0, 20), lag=6, tail=0.0)
     (first, _) = find_landmarks(env.demos[0].observations, env.demos[0].rewards)
     # The wall of the first forty doors, at door 20.
-    env._landmarks = {(0, 20): Landmark(20, first.entries, np.zeros_like(first.values), 6)}
+    env.courses[0].landmarks[20] = Landmark(20, first.entries, np.zeros_like(first.values), 6)
     env.reset()
     rewards = [env.step(simulator.act(wait=False))[1] for _ in range(15)]
     assert rewards == [0.0] * 13 + [1.0, 0.0]

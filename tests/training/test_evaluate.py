@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo_curriculum.envs import SimulatorEnv
 from demo_curriculum.simulators import Simulator, make_simulator
 from demo_curriculum.training.evaluate import PROTOCOLS, Evaluation, Protocol, evaluate
 from demo_curriculum.training.policy import Policy
@@ -72,12 +73,10 @@ def play(
     keys = make().keys  # type: ignore[attr-defined]
     return evaluate(
         Keyring(keys, sureness),
-        make,
+        lambda protocol: SimulatorEnv(make(), frame_skip=1, sticky=protocol.sticky, noop_max=protocol.noop_max),
         protocol=protocol,
         episodes=episodes,
         max_steps=max_steps,
-        frame_skip=1,
-        stack=1,
         seed=0,
         temperature=temperature,
     )

@@ -311,8 +311,8 @@ def test_evaluation_carries_the_hidden_state_through_each_episode() -> None:
         return make_simulator("LockedChain-12")
 
     policy = Counting(make().keys)  # type: ignore[attr-defined]
-    settings = {"protocol": Protocol(), "episodes": 20, "max_steps": 30, "frame_skip": 1, "stack": 1, "seed": 0}
-    assert evaluate(policy, make, **settings).scores.tolist() == [1.0] * 20  # type: ignore[arg-type]
+    settings = {"protocol": Protocol(), "episodes": 20, "max_steps": 30, "seed": 0}
+    assert evaluate(policy, lambda _: SimulatorEnv(make(), frame_skip=1), **settings).scores.tolist() == [1.0] * 20  # type: ignore[arg-type]
 
 
 def test_a_filmed_policy_begins_with_what_the_demo_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:

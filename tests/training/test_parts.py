@@ -29,7 +29,7 @@ def test_a_policy_sees_the_entries_it_was_given_and_no_others() -> None:
     # Mean 3 and standard deviation 2 of each entry.
     policy.observe(torch.tensor([[1] * 4, [5] * 4], dtype=torch.uint8))
     inputs: list[torch.Tensor] = []
-    policy.body.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    policy.body.first.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     policy(torch.tensor([[[4, 3, 9, 4], [6, 5, 3, 6]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
     # Whitened, and how much they have changed.
     assert inputs[0].tolist() == [[1.0, 0.0, 1.0, -3.0]]
@@ -54,7 +54,7 @@ def test_published_rules_and_raw_rewards_know_of_no_landmarks() -> None:
 def test_wide_entries_are_seen_as_waves_too() -> None:
     policy = Policy((1, 4), 3, seen=torch.tensor([0, 2, 3]), wide=torch.tensor([0, 2]))
     inputs: list[torch.Tensor] = []
-    policy.body.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    policy.body.first.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     policy(torch.tensor([[[4, 9, 72, 1]]], dtype=torch.uint8), torch.zeros(1), policy.at_reset(1))
     # A sixteenth of 64 and a quarter of 16; an eighth more than 64, and four times 16 and a half.
     expected = [0.38268, 1.0, 0.92388, 0.0, 0.70711, 0.0, 0.70711, -1.0]

@@ -208,7 +208,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(
 @pytest.mark.parametrize(
     ("within", "missing", "reason"),
     [
-        (("ranks", 0, "env", "envs", 0), "clock", "KeyError: 'clock'"),
+        (("ranks", 0, "env", "envs", 0, "headway"), "clock", "KeyError: 'clock'"),
         (("curriculum", "demos", 0, "segments", 0), "setbacks", "CurriculumError: curriculum state, demo 0, segments"),
     ],
 )

@@ -6,6 +6,7 @@ import torch
 
 from demo_curriculum.curriculum import Move
 from demo_curriculum.curriculum.adaptive import AdaptiveCurriculum
+from demo_curriculum.envs.stage import append_stage
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
@@ -80,7 +81,7 @@ def test_neither_policy_nor_bonus_see_the_clock_and_what_is_inert(
     next(trainer.updates())
     policy, rnd = trainer.policy, trainer.rnd
     assert rnd is not None
-    now = torch.from_numpy(demo.observations[[96, 100]].copy())[None]
+    now = torch.from_numpy(append_stage(demo.observations[[96, 100]], 1))[None]
     other = now.clone()
     # The frame counter of Montezuma's Revenge, or a byte of its sound; the latest and its change alike.
     other[0, 0, entry] += 7
@@ -93,6 +94,10 @@ def test_neither_policy_nor_bonus_see_the_clock_and_what_is_inert(
         torch.equal(rnd.loss(now[:, -1]), rnd.loss(other[:, -1])),
     ]
     assert alike == [hidden] * 3
+    told = now.clone()
+    told[0, :, -1] = 0
+    assert not torch.equal(policy(now, slack, memory).logits, policy(told, slack, memory).logits), "its stage"
+    assert torch.equal(rnd.loss(now[:, -1]), rnd.loss(told[:, -1])), "nothing is new by the stage alone"
     other[0, :, 42] += 1
     assert not torch.equal(policy(now, slack, memory).logits, policy(other, slack, memory).logits), "where it stands"
 
@@ -181,7 +186,7 @@ def test_a_saved_policy_sees_what_it_saw_and_another_is_refused() -> None:
     run = describe([demo], TrainConfig(envs=4, steps=16, minibatches=2))
     trainer, simulator = build_trainer(run, [demo], Ranks()), make_simulator("ALE/MontezumaRevenge-v5")
     saved = trainer.policy.state_dict()
-    now = torch.from_numpy(demo.observations[[96, 100]].copy())[None]
+    now = torch.from_numpy(append_stage(demo.observations[[96, 100]], 1))[None]
     arguments = (now, torch.zeros(1), trainer.policy.at_reset(1))
     assert torch.equal(restore_policy(run, simulator, saved)(*arguments).logits, trainer.policy(*arguments).logits)
     for seen in (torch.tensor([0, 128]), torch.tensor([-1]), torch.tensor([[0]]), torch.tensor([0.0])):

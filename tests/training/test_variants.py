@@ -47,7 +47,7 @@ def test_each_variant_differs_from_ours_in_what_it_is_named_for(tmp_path: Path) 
         config = planned[name][0].config.to_json()
         return {key for key in config if config[key] != ours[key]}
 
-    parts = {"imitation": "imitation", "rnd": "rnd", "mixture": "mixture", "splitting": "split"}
+    parts = {"imitation": "imitation", "rnd": "rnd", "mixture": "mixture", "splitting": "split", "stages": "stages"}
     for part, key in parts.items():
         assert changed(f"ours-{part}") == {key}
     control = {"rule", "rnd", "imitation", "patience", "reward"}
