@@ -2,7 +2,8 @@
 
 A machine's memory has bytes that count frames. Of where an agent is in its game they say nothing, but along a demo each
 of their values belongs to one action of the demonstrator, and a policy that sees them can act by the clock: it jumps
-when he did and not when the skull comes.
+when he did and not when the skull comes. But floors go and gates open by the clock, too, and how long a floor that is
+there will stay may be told by nothing else.
 """
 
 from __future__ import annotations

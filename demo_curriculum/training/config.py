@@ -24,7 +24,8 @@ class TrainConfig:
         observation: what the policy sees: 128 bytes of RAM, or grey pixels.
         frame_skip: demo steps (Atari: emulator frames) per agent step.
         stack: latest observations that the policy sees; 0 means 2 for vectors and 4 for pixels.
-        clocks: whether policy and bonus see bytes that do nothing but count time, and the policy may act by the clock.
+        clocks: whether policy and bonus see bytes that do nothing but count time. Without them nothing may tell when a
+            floor goes or a gate opens; with them a policy may act by the clock, against which there is ``jitter``.
         inert: whether policy and bonus see bytes that nothing on the screen depends on, by which a policy recognises
             the demo's moments and no others.
         stages: whether the policy is told which of the demo's scores and landmarks it has come to, as far as it sees
@@ -82,7 +83,7 @@ class TrainConfig:
     observation: Literal["ram", "pixels"] = "ram"
     frame_skip: int = 4
     stack: int = 0
-    clocks: bool = False
+    clocks: bool = True
     inert: bool = False
     stages: bool = True
     sticky: float = 0.25

@@ -63,7 +63,7 @@ VARIANTS: dict[str, Variant] = {
     "ours-setbacks": Variant("without episodes after setbacks", {"rule": "adaptive", "setbacks": False}),
     "ours-stages": Variant("without the stage told", {"rule": "adaptive", "stages": False}),
     "ours+inert": Variant("with bytes that change nothing in sight", {"rule": "adaptive", "inert": True}),
-    "ours+clocks": Variant("with bytes that count time in sight", {"rule": "adaptive", "clocks": True}),
+    "ours-clocks": Variant("without bytes that count time", {"rule": "adaptive", "clocks": False}),
     "ours-splitting": Variant("without segments", {"rule": "adaptive", "split": 0}),
 }
 
