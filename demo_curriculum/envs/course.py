@@ -65,9 +65,15 @@ class Course:
             self._floors[goal, lag] = lag_floor(self.returns, goal, lag)
         return self._floors[goal, lag]
 
-    def first(self, score: float) -> int:
-        """The step at which the demo first had as much; one beyond its end where it never had."""
-        return int(np.searchsorted(self.best, score))
+    def had(self, score: float) -> int:
+        """The step at which the demo first had about as much: of the scores that it had the nearest, of two the higher.
+
+        An agent may have gained what the demonstrator did not, or lost it: it is not where he was that much later.
+        """
+        score = min(score, float(self.best[-1]))
+        above = int(np.searchsorted(self.best, score))
+        below = self.best[max(above - 1, 0)]
+        return above if self.best[above] - score <= score - below else int(np.searchsorted(self.best, below))
 
     def stage(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many of the stages lie behind at each of ``steps``."""
@@ -82,9 +88,9 @@ class Headway:
     the way the next one is looked for, and nothing comes of missing it: there may be other ways. A goal that is a
     landmark is reached by passing it.
 
-    An agent that reaches a score or a landmark for which the demo needed until step t is never later than t: what it
-    lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``, as published,
-    keeps it).
+    An agent that comes to a score (``Course.had``) or a landmark for which the demo needed until step t is never later
+    than t: what it lost on the way is forgiven, since sticky actions alone would add up to any lag (``forgive=False``,
+    as published, keeps it).
 
     Args:
         lag: demo steps that the agent may be behind the demo.
@@ -110,10 +116,9 @@ class Headway:
         self._course, self._goal, self._lag, self._forgive = course, goal, lag, forgive
         self._landmark = course.landmarks.get(goal)
         self.before = float(course.returns[max(step, 0)])
-        self._peak = float(course.best[max(step, 0)])
         # How many of the landmarks lie behind.
         self._passed = bisect_right(course.scenes, step)
-        self.reached = course.first(self._peak)
+        self.reached = course.had(float(course.best[max(step, 0)]))
         if self._passed:
             self.reached = max(self.reached, course.scenes[self._passed - 1])
         self.clock = step - walked if clock is None else min(step - walked, clock)
@@ -155,10 +160,11 @@ class Headway:
         """
         self.score += reward
         self.clock += steps
-        score = self.before + self.score
-        if score > self._peak:
-            self._peak = score
-            self._come_to(self._course.first(score))
+        if reward > 0:
+            # Points lost and got again are none that the demo had only later.
+            had = self._course.had(self.before + self.score)
+            if had > self.reached:
+                self._come_to(had)
         passes = looking and self._passes_landmark(seen)
         if reward:
             self._deadline = self._find_deadline()
@@ -204,13 +210,12 @@ class Headway:
         return {
             "clock": self.clock,
             "early": self._early,
-            "peak": self._peak,
             "passed": self._passed,
             "reached": self.reached,
             "score": self.score,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.clock, self._early, self._peak = state["clock"], state["early"], state["peak"]
+        self.clock, self._early = state["clock"], state["early"]
         self._passed, self.reached, self.score = state["passed"], state["reached"], state["score"]
         self._deadline = self._find_deadline()

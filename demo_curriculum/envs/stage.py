@@ -82,7 +82,6 @@ class StageObservation(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int6
         observation, reward, over, truncated, info = self.env.step(action)
         self._headway.move(self.env.frame_skip, reward, observation[-1])
         if info["lives"] < self._lives or self._headway.late:
-            # Where it never comes to the demo's end.
-            self._set_out(min(self._headway.reached, len(self._course)))
+            self._set_out(self._headway.reached)
         self._lives = info["lives"]
         return append_stage(observation, self._headway.stage), reward, over, truncated, info

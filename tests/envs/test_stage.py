@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from demo_curriculum.demo import Start
 from demo_curriculum.envs import Course, DemoStart, SimulatorEnv, StageObservation
+from demo_curriculum.envs.course import Headway
 from demo_curriculum.envs.stage import append_stage
 from demo_curriculum.landmarks import Landmark, find_landmarks
 from demo_curriculum.simulators import make_simulator
@@ -28,6 +29,31 @@ def test_stages_by_hand() -> None:
     assert len(course) == 7
     assert course.stages == [2, 3, 6], "what was had before, and a landmark at a score, count once"
     assert course.stage(np.arange(8)).tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
+
+
+def test_where_the_demo_had_about_as_much_by_hand() -> None:
+    course = Course(np.array([0.0, 0.0, 0.0, 2.0, 2.0, -1.0, 5.0, 5.0, 5.0]))
+    scores = {-3: 0, 0: 0, 0.5: 0, 1: 3, 1.5: 3, 2: 3, 3: 3, 3.4: 3, 3.5: 6, 5: 6, 9: 6}
+    assert {score: course.had(score) for score in scores} == scores
+
+
+def test_a_point_more_than_the_demo_had_is_not_its_next_score() -> None:
+    """A door too many was paid for; the demo has one point from step 5 on and eleven from step 10 on."""
+    returns = np.repeat([0.0, 1.0, 11.0], [5, 5, 11])
+    headway = Headway(Course(returns, [scene(7)]), 0, 20, lag=9)
+    nothing = np.zeros(1, np.uint8)
+    for step in range(1, 7):
+        assert not headway.move(1, 1.0 if step in (3, 5) else 0.0, nothing)
+    assert headway.reached == 5 and headway.stage == 1
+    # The landmark in between still counts.
+    assert headway.move(1, 0.0, nothing + 1) and headway.reached == 7
+    # Points lost and got again are no news.
+    headway.move(1, -2.0, nothing)
+    headway.move(1, 1.0, nothing)
+    assert headway.reached == 7 and headway.clock == 9
+    # Nor does it take all that the demo gained at once.
+    headway.move(1, 8.0, nothing)
+    assert headway.reached == 10 and headway.stage == 3 and headway.clock == 10
 
 
 def test_the_stage_is_one_entry_more() -> None:
