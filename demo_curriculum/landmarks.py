@@ -52,16 +52,26 @@ class Landmark(NamedTuple):
         return bool(alike / len(self.values) >= ALIKE)
 
 
-def find_landmarks(observations: Values, rewards: NDArray[np.float64], *, told: bool = False) -> list[Landmark]:
+def find_landmarks(
+    observations: Values,
+    rewards: NDArray[np.float64],
+    *,
+    seen: NDArray[np.int64] | None = None,
+    told: bool = False,
+) -> list[Landmark]:
     """The landmarks of a demo, by step.
 
     Args:
         observations: (T+1, ...), before each step and after the last; of a mapped array only a part at a time is read.
         rewards: (T,), of which those above 0 are what a demo goes somewhere for.
+        seen: of a flattened observation the entries that are looked at; None for all. What an agent does not see may be
+            others for it.
         told: whether an agent is told which landmarks lie behind. If not, those that the demo goes back from are none.
     """
     steps = len(observations)
     flat = observations.reshape(steps, -1)
+    if seen is not None:
+        flat = flat[:, seen]
     # A landmark at t is compared from t - BLEND - STILL to t + STILL.
     first, last = BLEND + STILL, steps - 1 - STILL
     if last < first or not flat.shape[1]:
@@ -84,7 +94,7 @@ def find_landmarks(observations: Values, rewards: NDArray[np.float64], *, told: 
         sights = np.flatnonzero((earlier == values).mean(axis=1) >= ALIKE)
         news = min(step, LOOKED_BACK) - (int(sights[-1]) + 1 if len(sights) else 0)
         if news >= min(step, BEFORE) and (told or not _goes_back(flat, rewards, step, entries)):
-            landmarks.append(Landmark(step, entries, values, news))
+            landmarks.append(Landmark(step, entries if seen is None else seen[entries], values, news))
     return landmarks
 
 

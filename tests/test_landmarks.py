@@ -121,3 +121,17 @@ def test_every_lasting_scene_is_found_once(scenes: list[tuple[int, int]]) -> Non
         and kinds[step - 1] not in kinds[step : step + 2001]
     ]
     assert steps_of(observations) == expected
+
+
+def test_what_is_not_seen_makes_no_landmark_and_is_none_of_its_marks() -> None:
+    # Of twelve entries the last six change at step 100, and all at 300.
+    observations = np.zeros((500, 12), np.uint8)
+    observations[100:, 6:] = 1
+    observations[300:] = 2
+    rewards = np.zeros(499)
+    assert [landmark.step for landmark in find_landmarks(observations, rewards)] == [100, 300]
+    entries = np.array([1, 2, 5])
+    (landmark,) = find_landmarks(observations, rewards, seen=entries)
+    assert landmark.step == 300 and landmark.entries.tolist() == [1, 2, 5] and landmark.values.tolist() == [2, 2, 2]
+    observations[300, 6:] = 9
+    assert landmark.seen(observations[300])

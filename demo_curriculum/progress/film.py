@@ -14,14 +14,13 @@ from torch import Tensor
 from demo_curriculum.demo import Demo, Start
 from demo_curriculum.envs import DemoStart, SimulatorEnv
 from demo_curriculum.errors import DemoCurriculumError
-from demo_curriculum.landmarks import find_landmarks
 from demo_curriculum.progress.video import FRAMES_A_PICTURE, FRAMES_A_SECOND, GOOD, INK, LOSS, FilmWriter, Panel
 from demo_curriculum.simulators.playback import begin_at, replay_demo
 from demo_curriculum.simulators.protocol import Simulator
 from demo_curriculum.training.checkpoint import load_latest
 from demo_curriculum.training.milestones import Milestone, read_milestones
 from demo_curriculum.training.policy import Policy
-from demo_curriculum.training.run import Run, restore_policy, simulator_for, stack_for
+from demo_curriculum.training.run import Run, landmarks_of, restore_policy, simulator_for, stack_for
 from demo_curriculum.training.stages import with_stages
 from demo_curriculum.training.warmup import WarmUp
 
@@ -173,7 +172,7 @@ def _play(run: Run, demo: Demo, shot: Shot) -> Scene:
     policy = restore_policy(run, log.simulator, shot.policy)
     stack = stack_for(log.simulator, config)
     whence = np.array([[shot.start.demo, shot.start.step]])
-    landmarks = find_landmarks(demo.observations, demo.rewards, told=policy.stages > 0)
+    landmarks = landmarks_of(demo, config, policy.seen)
     watched = with_stages([demo], [landmarks]) if policy.stages else [demo]
     begun = WarmUp(policy, watched, stack=stack, frame_skip=config.frame_skip).states(whence)
     env = DemoStart(

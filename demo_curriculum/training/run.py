@@ -184,8 +184,8 @@ def build_trainer(
         "openai": {"workers": config.envs},
         "reverse-walk": {"actions": simulator.action_count},
     }
-    recipe = recipe_for(run, demos)
     seen = _seen(config, simulator, demos)
+    recipe = recipe_for(run, demos, seen)
     wide = _wide(seen, demos)
     if recipe.stages:
         demos = with_stages(demos, recipe.landmarks)
@@ -260,8 +260,8 @@ def _wide(seen: Tensor | None, demos: Sequence[Demo]) -> Tensor | None:
     return torch.from_numpy(np.flatnonzero(wide)) if wide.any() else None
 
 
-def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
-    """What the run's environments are made of."""
+def recipe_for(run: Run, demos: Sequence[Demo], seen: Tensor | None = None) -> EnvRecipe:
+    """What the run's environments are made of; ``seen`` is as ``Policy``'s."""
     config = run.config
     simulator = simulator_for(run.demos[0], config)
     return EnvRecipe(
@@ -278,17 +278,21 @@ def recipe_for(run: Run, demos: Sequence[Demo]) -> EnvRecipe:
         end_on_life_loss=config.end_on_life_loss,
         forgive=config.rule != "openai",
         rewards=Rewards(config.reward, demos, gamma=config.gamma, frame_skip=config.frame_skip),
-        landmarks=[_landmarks(demo, config) for demo in demos],
+        landmarks=[landmarks_of(demo, config, seen) for demo in demos],
         stages=config.tells_stages(simulator.observation_shape),
     )
 
 
-def _landmarks(demo: Demo, config: TrainConfig) -> list[Landmark]:
-    """None where a reward for one would be of no size, next to raw ones, and none for rules that know of none."""
+def landmarks_of(demo: Demo, config: TrainConfig, seen: Tensor | None) -> list[Landmark]:
+    """A demo's landmarks by what is ``seen`` of it, as ``Policy``'s.
+
+    None where a reward for one would be of no size, next to raw ones, and none for rules that know of none.
+    """
     if config.rule != "adaptive" or config.reward == "raw":
         return []
     told = config.tells_stages(demo.observations.shape[1:])
-    return find_landmarks(demo.observations, demo.rewards, told=told)
+    entries = None if seen is None else seen.cpu().numpy()
+    return find_landmarks(demo.observations, demo.rewards, seen=entries, told=told)
 
 
 def build_policy(

@@ -139,6 +139,6 @@ def test_a_segment_that_ends_at_a_landmark_is_judged_there(monkeypatch):
     # No points are to be had on these steps.
     assert _play(run, demo, shot).tied
     never = Landmark(355, np.array([0, 1]), np.array([300, 300]), 355)
-    monkeypatch.setattr("demo_curriculum.progress.film.find_landmarks", lambda observations, rewards: [never])
+    monkeypatch.setattr("demo_curriculum.progress.film.landmarks_of", lambda demo, config, seen: [never])
     scene = _play(run, demo, shot)
     assert not scene.tied and scene.ending in ("life", "lag", "terminated")

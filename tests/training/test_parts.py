@@ -49,6 +49,8 @@ def test_published_rules_and_raw_rewards_know_of_no_landmarks() -> None:
     ):
         (found,) = recipe_for(describe([demo], config), [demo]).landmarks
         assert [landmark.step for landmark in found] == expected
+    (found,) = recipe_for(describe([demo], TrainConfig()), [demo], torch.tensor([2, 7])).landmarks
+    assert [landmark.entries.tolist() for landmark in found] == [[2, 7]] * 2
 
 
 def test_wide_entries_are_seen_as_waves_too() -> None:

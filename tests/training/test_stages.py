@@ -14,7 +14,7 @@ from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import Protocol, evaluate
 from demo_curriculum.training.player import Player
 from demo_curriculum.training.ranks import Ranks
-from demo_curriculum.training.run import build_trainer, describe, load_policy, recipe_for
+from demo_curriculum.training.run import build_trainer, describe, load_policy
 from demo_curriculum.training.session import Limits, open_run, train
 from demo_curriculum.training.stages import LANDMARKS, read_course, with_stages, write_landmarks
 
@@ -27,13 +27,15 @@ def test_in_play_the_policy_sees_what_it_saw_of_the_demo(tmp_path: Path) -> None
     config = TrainConfig(frame_skip=1, stack=1, **SMALL)
     run, _ = open_run(tmp_path, [demo], config)
     train(tmp_path, run, [demo], limits=Limits(None, None, 64), display=None, ranks=Ranks())
-    (found,) = recipe_for(run, [demo]).landmarks
-    (watched,) = with_stages([demo], [found])
+    course = read_course(tmp_path, run.demos[0], make_simulator("ALE/MontezumaRevenge-v5"))
+    (watched,) = with_stages([demo], [list(course.landmarks.values())])
     assert watched.observations.shape == (len(demo) + 1, 129)
-    # The key and the door; the room behind it is entered after the end.
-    stages = watched.observations[:, -1].tolist()
-    assert stages == sorted(stages) and set(stages) == {0, 1, 2}
-    assert stages.index(1) == np.flatnonzero(demo.rewards)[0] + 1
+    # The key, the door, and one more where a scene changes for good; the room behind is entered after the end.
+    stages = watched.observations[:, -1]
+    gains = np.flatnonzero(demo.rewards) + 1
+    assert stages.tolist() == sorted(stages.tolist()) and set(stages.tolist()) == {0, 1, 2, 3}
+    assert len(gains) == 2 and (stages[gains] == stages[gains - 1] + 1).all()
+    assert course.scenes and len(course.stages) == 3
     env = Player(tmp_path, run).env(Protocol())
     assert demo.reset_step == 0
     assert env.reset(seed=0)[0][-1].tolist() == watched.observations[0].tolist()
@@ -41,7 +43,7 @@ def test_in_play_the_policy_sees_what_it_saw_of_the_demo(tmp_path: Path) -> None
         assert env.step(action)[0][-1].tolist() == watched.observations[step].tolist()
     # And the policy takes it.
     _, policy, *_ = load_policy(tmp_path)
-    assert policy.stages == 3
+    assert policy.stages == 4
     result = evaluate(policy, Player(tmp_path, run).env, protocol=Protocol(0.25, 30), episodes=2, max_steps=9, seed=0)
     assert result.lengths.tolist() == [9, 9]
 
