@@ -19,6 +19,8 @@ from demo_curriculum.progress.log import write_atomically
 from demo_curriculum.simulators import Simulator
 
 LANDMARKS = "landmarks.json"
+MOST_STEPS = 10**7
+"""Of a demo that a run directory speaks of: nobody has played for two days, and each step takes memory here."""
 
 
 def with_stages(demos: Sequence[Demo], landmarks: Sequence[Sequence[Landmark]]) -> list[Demo]:
@@ -55,6 +57,8 @@ def read_course(folder: Path, described: dict[str, Any], simulator: Simulator) -
     """
     path = folder / LANDMARKS
     try:
+        if not 0 <= described["length"] <= MOST_STEPS:
+            raise ValueError(f"a demo of {described['length']} steps")
         returns = np.zeros(described["length"] + 1)
         for step, reward in described["rewards"]:
             returns[step + 1 :] += reward
@@ -72,7 +76,7 @@ def read_course(folder: Path, described: dict[str, Any], simulator: Simulator) -
                 raise ValueError("a landmark is of no step or of no entry")
             landmarks.append(Landmark(int(entry["step"]), entries, values, int(entry["news"])))
         return Course(returns, landmarks)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise DemoCurriculumError(
             f"{path} cannot be read ({error!r}); going on with the training for a moment writes it anew"
         ) from error

@@ -87,6 +87,8 @@ GOOD = {"step": 3, "entries": [0], "values": [1], "news": 3}
         "[3]",
         json.dumps([{**GOOD, "step": 9}]),
         json.dumps([{**GOOD, "step": 0}]),
+        json.dumps([{**GOOD, "step": float("inf")}]),
+        json.dumps([{**GOOD, "values": [10**30]}]),
         json.dumps([{**GOOD, "entries": [31]}]),
         json.dumps([{**GOOD, "entries": [-1]}]),
         json.dumps([{**GOOD, "entries": [], "values": []}]),
@@ -106,6 +108,13 @@ def test_a_run_that_does_not_say_is_refused(tmp_path: Path, text: str | None) ->
         (tmp_path / LANDMARKS).write_text(text)
     with pytest.raises(DemoCurriculumError, match=r"landmarks\.json cannot be read"):
         read_course(tmp_path, described, simulator)
+
+
+def test_a_demo_of_no_length_that_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LANDMARKS).write_text("[]")
+    for length in (-1, 10**12):
+        with pytest.raises(DemoCurriculumError, match=f"a demo of {length} steps"):
+            read_course(tmp_path, {"length": length, "rewards": []}, make_simulator("LockedChain-30"))
 
 
 def test_each_stage_has_a_bias_of_its_own() -> None:
