@@ -44,6 +44,7 @@ def recipe(demo: Demo, **changes: Any) -> EnvRecipe:
         forgive=True,
         rewards=Rewards("sign", [demo], gamma=0.99, frame_skip=4),
         landmarks=[[]],
+        stages=True,
     )
     return replace(made, **changes)
 
