@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from demo_curriculum.envs import StageObservation
 from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.landmarks import Landmark
 from demo_curriculum.simulators import make_simulator
+from demo_curriculum.simulators.playback import play_demo
 from demo_curriculum.store import read_demos
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.evaluate import Protocol, evaluate
@@ -131,3 +133,19 @@ def test_each_stage_has_a_bias_of_its_own() -> None:
         policy.body.stage.weight[1] = policy.body.stage.weight[0]  # type: ignore[union-attr, index]
     one, other = policy(seen, torch.zeros(2), policy.at_reset(2)).logits
     assert torch.equal(one, other)
+
+
+def test_play_goes_by_the_runs_lag_and_the_demos_offset(tmp_path: Path) -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-key.h5")
+    run = describe([demo], TrainConfig(lag=77, **SMALL))
+    run.demos[0]["offset"] = 100
+    write_landmarks(tmp_path, [])
+    env = Player(tmp_path, run).env(Protocol())
+    assert isinstance(env, StageObservation) and (env._lag, env._reset_step) == (77, -100)
+
+
+def test_the_stage_is_not_seen_as_a_number_too() -> None:
+    chain = make_simulator("LockedChain-8")
+    demo = play_demo(chain, chain.keys.tolist(), origin="script")  # type: ignore[attr-defined]
+    policy = build_trainer(describe([demo], TrainConfig(**SMALL)), [demo], Ranks()).policy
+    assert policy.stages == 2 and policy.seen is not None and policy.seen.tolist() == list(range(9))
