@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -114,17 +114,19 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         super().reset(seed=seed)
-        self.simulator.reset()
-        self._untouched = True
-        self._previous_action = 0
         noops = int(self.np_random.integers(self.noop_max + 1)) if self.noop_max else 0
+        self._begin_game(noops)
         self.path = [0] * noops
+        self.frames += noops
+        self._untouched = not noops
+        self._previous_action = 0
+        return self._stack.copy(), {"lives": self.simulator.lives}
+
+    def _begin_game(self, noops: int) -> None:
+        self.simulator.reset()
         if noops:
             self.simulator.play([0] * noops)
-            self.frames += noops
-            self._untouched = False
         self._stack[:] = self.simulator.observe()
-        return self._stack.copy(), {"lives": self.simulator.lives}
 
     def begin(self, demo: Demo, step: int, demo_index: int = 0, walk: Sequence[int] = ()) -> NDArray[Any]:
         """Begins an episode at ``demo``'s step instead of at the reset; returns the first observation.
@@ -143,7 +145,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
         begun = self.cache.get(key)
         if begun is None:
             frames = self._replay_to(demo, step)
-            frames += self._walk(walk)
+            frames += self._walk(walk, lambda: self._replay_to(demo, step))
             begun = _Begun(self.simulator.save(), self._stack.copy())
             if key not in self.cache:
                 self.frames += frames
@@ -161,7 +163,9 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
 
     def wait(self, walk: Sequence[int]) -> NDArray[Any]:
         """Plays agent steps of ``walk`` as ``begin`` does, right after a reset; returns the first observation."""
-        self.frames += self._walk(walk)
+        assert self.path is not None, "an episode that began at the reset has a path"
+        noops = len(self.path)
+        self.frames += self._walk(walk, lambda: self._begin_game(noops))
         self._previous_action = walk[-1]
         self._untouched = False
         return self._stack.copy()
@@ -199,18 +203,35 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 self._push(self.simulator.observe())
         return step - begin
 
-    def _walk(self, walk: Sequence[int]) -> int:
-        """Plays agent steps that neither end the game nor lose a life; returns the demo steps played."""
-        lives = self.simulator.lives
-        for action in walk:
-            before = self.simulator.save()
+    def _walk(self, walk: Sequence[int], go_back: Callable[[], object]) -> int:
+        """Plays agent steps that neither end the game nor lose a life; returns the demo steps played.
+
+        ``go_back`` leads to where the walk begins: most walks lose nothing, and saving before each of their steps would
+        take a good part of the time that these take.
+        """
+        lives, taken = self.simulator.lives, list[int]()
+        before: bytes | None = None
+
+        def take(action: int) -> bool:
             self.simulator.play([action] * self.frame_skip)
-            if self.simulator.game_over or self.simulator.lives < lives:
-                self.simulator.restore(before)
-            else:
+            lost = self.simulator.game_over or self.simulator.lives < lives
+            if not lost:
                 self._push(self.simulator.observe())
-                if self.path is not None:
-                    self.path += [action] * self.frame_skip
+            return not lost
+
+        for action in walk:
+            if take(action):
+                taken.append(action)
+                before = None if before is None else self.simulator.save()
+            elif before is None:
+                go_back()
+                for known in taken:
+                    take(known)
+                before = self.simulator.save()
+            else:
+                self.simulator.restore(before)
+        if self.path is not None:
+            self.path += np.repeat(taken, self.frame_skip).tolist()
         return len(walk) * self.frame_skip
 
     @property

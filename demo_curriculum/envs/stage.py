@@ -27,9 +27,10 @@ def append_stage(observations: NDArray[Any], stage: int | NDArray[np.int64]) -> 
     Args:
         stage: of each observation, (...,), or of all.
     """
-    told = np.minimum(stage, MOST_STAGES).astype(observations.dtype)
-    column = np.broadcast_to(told, observations.shape[:-1])[..., None]
-    return np.concatenate([observations, column], axis=-1)
+    told = np.empty((*observations.shape[:-1], observations.shape[-1] + 1), observations.dtype)
+    told[..., :-1] = observations
+    told[..., -1] = np.minimum(stage, MOST_STAGES)
+    return told
 
 
 def space_with_stage(space: gym.Space[NDArray[Any]]) -> gym.Space[NDArray[Any]]:
