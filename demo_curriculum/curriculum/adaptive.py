@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,12 +36,12 @@ NEAR, NEAR_AT_BEGINNING = 12 / 19, 4 / 11
 EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
 ARRIVALS = 0.5
-"""Of the episodes of a segment at its beginning those that begin where agents arrived from the segment before."""
+"""Of the episodes of a segment at its beginning those that begin where agents came by and not where the demo did."""
 LEAST_SETBACKS = 0.3
 """Of the setbacks that could be gone on from those that are, where that never ends well."""
 MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
-BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.5
+BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.075
 """Episodes handed over, and times the threshold what they tie less than, where a seam has to be climbed over."""
 
 
@@ -50,6 +51,7 @@ class _Climb:
     Attributes:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         estimates: success by start.
+        stages: the steps at which the demo has got a reward or comes to a landmark, in order.
         reset: the trials from the game's own reset, judged up to the demo's end.
         reset_pace: agent steps of a whole episode from there, in the mean of the latest; 0 before the first.
     """
@@ -58,6 +60,7 @@ class _Climb:
         self.timeline = timeline
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         self.estimates = StartEstimates(timeline)
+        self.stages = sorted({*timeline.landmarks, *(step + 1 for step in timeline.rewards)})
         self.reset = RecentTrials(RESET_MEMORY)
         self.reset_pace = 0.0
 
@@ -156,8 +159,8 @@ class AdaptiveCurriculum:
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
     for long at landmarks, and each segment is climbed on its own by the one policy. An episode that ties a segment goes
     on into the next one once that is at its beginning too: always from the reset, else as often as the next one fails.
-    Where it arrived further episodes begin, so that a segment is learnt from where the agent comes to it and not only
-    from where the demo passed.
+    Where it arrived further episodes begin, and where it came by scores and landmarks on the way, so that a segment is
+    learnt from where the agent comes and not only from where the demo passed: things move at other times there.
     Two neighbours become one when what is handed over ties so often that both together tie ``MERGED_RATE`` times the
     threshold, all when the reset ties the whole demo.
 
@@ -250,10 +253,12 @@ class AdaptiveCurriculum:
         if segment is None:
             first = climb.segments[0]
             return Start(demo, climb.timeline.reset_step, first.goal, self._wait(rng, first.tie_rate))
-        # Episodes that went on to this very start have left places there to begin from.
-        if segment.left == 0 and segment.begin and rng.random() < ARRIVALS:
-            return Start(demo, segment.begin, segment.goal)
         step = self._sample_step(rng, climb, segment)
+        if segment.left == 0 and rng.random() < ARRIVALS:
+            # Episodes that came by the latest stage, of this segment or its beginning, have left places to begin from.
+            passed = bisect_right(climb.stages, step)
+            if passed:
+                return Start(demo, climb.stages[passed - 1], segment.goal)
         success = float(self.success(demo, np.array([step]))[0])
         return Start(demo, step, segment.goal, self._wait(rng, success))
 
@@ -328,13 +333,13 @@ class AdaptiveCurriculum:
         if index is None:
             return
         segment = climb.segments[index]
-        if outcome.leg or (at_reset and len(climb.segments) > 1):
+        if (outcome.leg and step == segment.begin) or (at_reset and len(climb.segments) > 1):
             segment.handed.add(outcome.tied)
             return
         if step >= 0:
             climb.estimates.record(step, outcome.tied)
         # At frontier 0 nearly half of all episodes begin at the reset; they would drown the rest of the window.
-        if not at_reset and segment.frontier <= step < segment.window_end:
+        if not at_reset and not outcome.leg and segment.frontier <= step < segment.window_end:
             segment.record(outcome.tied)
 
     def advance(self) -> list[Move]:

@@ -1,4 +1,4 @@
-"""How agents came to the beginnings of segments."""
+"""How agents came to the beginnings of segments, and by scores and landmarks on the way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CAPACITY = 4
 
 
 class Arrival(NamedTuple):
-    """An environment at the moment when its agent tied a segment; ``stack`` as observed then.
+    """An environment at the moment when its agent tied a segment or came by a stage; ``stack`` as observed then.
 
     ``clock`` is the demo step that the agent was at by its time; before the segment's end where it was faster.
     """

@@ -39,7 +39,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
 
     After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score counts from there,
     and its lateness too, unless it was faster than the demo: what it gained it keeps. A start at which episodes went on
-    begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg.
+    begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg. So does one at
+    a score or a landmark that an episode came by on its way to the same goal, from the game's own reset or another leg.
 
     After a setback, which is a lost life or having fallen behind, as far as the game is not over, ``again`` may let the
     next episode begin right there instead of at a drawn start: as if at the demo step of the latest score or landmark.
@@ -207,7 +208,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         learned = self._learned(reward)
         self._length += 1
         tied_before = self._tail_left is not None
+        reached = self._headway.reached
         learned += self._headway.move(self.env.frame_skip, reward, observation[-1], looking=not tied_before)
+        if self._headway.reached > reached and self._by_itself and self._headway.reached < self._start.goal:
+            there = Start(self._start.demo, self._headway.reached, self._start.goal)
+            self._arrivals.add(there, self.env.arrive(self._headway.clock))
         outcomes = []
         ending = self._ending(observation[-1], over, info["lives"], reward)
         if self._start.goal in self.courses[self._start.demo].landmarks:
@@ -268,6 +273,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         start = self._origin._replace(goal=len(demo))
         score, length = self._earlier_score + last.score, self._earlier_length + last.length
         return Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)
+
+    @property
+    def _by_itself(self) -> bool:
+        """Whether the agent has come here from the game's own reset or from another segment."""
+        return self._leg > 0 or self._origin.step == self.demos[self._origin.demo].reset_step
 
     @property
     def _tied_the_whole(self) -> bool:

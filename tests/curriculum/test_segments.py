@@ -227,7 +227,7 @@ def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:
     rng = np.random.default_rng(0)
     starts = [rule.sample(rng) for _ in range(4000)]
     drawn = np.mean([start.goal == 451 for start in starts])
-    # Half of them begin where agents arrived.
+    # Half of them begin where agents arrived, and the other half's 4/11 anywhere in the window of 64, seldom there.
     assert np.mean([start.step == 200 for start in starts if start.goal == 451]) == pytest.approx(0.51, abs=0.05)
     # It always ties from where the demo passed, and never from where the agent arrives: as much to learn as the others.
     assert drawn == pytest.approx(0.95 / 3, abs=0.03)
@@ -235,6 +235,29 @@ def test_what_is_handed_over_is_not_counted_as_the_windows() -> None:
     record(rule, 210, 451, ties=64, trials=64)
     drawn = np.mean([rule.sample(rng).goal == 451 for _ in range(4000)])
     assert drawn == pytest.approx(0.95 * 0.1 / 2.1, abs=0.02)
+
+
+def test_half_of_what_is_climbed_is_begun_where_agents_came_by() -> None:
+    line = Timeline(1000, rewards=(199, 299, 950), landmarks=(600,))
+    rule = AdaptiveCurriculum([line], split=500)
+    assert [entry[:2] for entry in rule.report()["demos"][0]["segments"]] == [[0, 1000]]
+    rng = np.random.default_rng(0)
+    assert not {200, 300, 600} & {rule.sample(rng).step for _ in range(50)}, "it is climbed yet"
+    climb(rule, 1000)
+    starts = [start.step for start in (rule.sample(rng) for _ in range(4000)) if start.step > 0]
+    # Of those that would begin from a stage on, half begin at the latest one; before the first, none.
+    for begin, end in ((200, 300), (300, 600), (600, 951)):
+        there = np.array([step for step in starts if begin <= step < end])
+        assert len(there) > 100 and np.mean(there == begin) == pytest.approx(0.5, abs=0.08)
+    assert all(start.walk == () for start in (rule.sample(rng) for _ in range(500)) if start.step in (200, 300, 600))
+    # What comes of them tells how often the start is tied; nothing of a seam, and nothing of the window.
+    before, trials = rule.success(0, np.array([600]))[0], rule.report()["demos"][0]["trials"]
+    record(rule, 600, 1000, ties=0, trials=20, leg=1)
+    assert rule.success(0, np.array([600]))[0] < before
+    record(rule, 30, 1000, ties=0, trials=5, leg=1)
+    assert rule.report()["demos"][0]["trials"] == trials
+    record(rule, 30, 1000, ties=0, trials=5)
+    assert rule.report()["demos"][0]["trials"] == trials + 5
 
 
 def test_neighbours_become_one_when_what_is_handed_over_ties() -> None:
@@ -263,10 +286,10 @@ def test_a_seam_that_is_never_passed_is_climbed_over() -> None:
     record(rule, 451, 1000, ties=0, trials=199, leg=1)
     record(rule, 460, 1000, ties=32, trials=32)
     assert rule.advance() == [], "not yet sure"
-    record(rule, 451, 1000, ties=10, trials=11, leg=1)
-    assert rule.advance() == [], "a tenth is enough to learn from"
-    record(rule, 451, 1000, ties=9, trials=100, leg=1)
-    assert rule.advance() == [Move(0, 451, 451, "bridge", 0.09, 310, 1000)]
+    record(rule, 451, 1000, ties=2, trials=11, leg=1)
+    assert rule.advance() == [], "a fiftieth is enough to learn from"
+    record(rule, 451, 1000, ties=1, trials=100, leg=1)
+    assert rule.advance() == [Move(0, 451, 451, "bridge", 0.01, 310, 1000)]
     assert rule.report()["demos"][0]["segments"] == [[0, 200, 168], [200, 1000, 451]]
     # What is not climbed yet counts for little, as it was judged by another score.
     assert rule.spans == [Span(0, 168, 200), Span(0, 451, 1000)]

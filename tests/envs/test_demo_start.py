@@ -342,11 +342,35 @@ def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
     assert [outcome.leg for outcome in outcomes] == [0, 1, 1, 0]
     assert states[2] == arrived != states[0]
     arrivals = env.state_dict()["arrivals"]
-    assert [entry["start"] for entry in arrivals] == [list(following[:3])]
+    # The third came by a reward on the way; so did the first, but from the demo's own state: that is no arrival.
+    assert [(entry["start"], len(entry["arrivals"])) for entry in arrivals] == [([0, 5, 20], 1), ([0, 10, 20], 1)]
     resumed, simulator = patient_env(following, onward=onward)
     resumed.load_state_dict(env.state_dict())
     resumed.reset(seed=1)
     assert simulator.save() == arrived
+
+
+def test_a_stage_that_an_episode_came_by_begins_as_it_did_there():
+    starts = [(3, 20), (10, 20), (0, 20), (10, 20), (10, 15)]
+    drawn = iter(Start(0, step, goal) for step, goal in starts)
+    env, simulator = patient_env(Start(0, 0, 20), lag=6)
+    env.sample = lambda rng: next(drawn)
+    begun = []
+    for _ in starts:
+        env.reset()
+        begun.append((simulator.position, simulator.waited, env.slack))
+        ended, waits = False, 2
+        while not ended:
+            waits -= 1
+            *_, terminated, truncated, info = env.step(simulator.act(wait=waits >= 0))
+            ended = terminated or truncated
+        assert info["demo_start"].tied
+        legs = info["demo_start"].leg
+        assert legs == (begun[-1][1] > 0), "whoever begins where another came by has a leg behind him"
+    # From the demo's own state nothing is left behind; from the reset it is, two moments late, but for another goal.
+    # Forgiven at the score, it is no later than the demo: six steps until the next reward at 15 and six more.
+    assert begun == [(3, 0, 8), (10, 0, 11), (0, 0, 11), (10, 2, 11), (10, 0, 11)]
+    assert [entry["start"][1:] for entry in env.state_dict()["arrivals"]] == [[5, 20], [10, 20], [15, 20]]
 
 
 @pytest.mark.parametrize(("waits", "slack"), [(0, 12), (3, 9), (5, 9)])
