@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from demo_curriculum.clocks import find_clocks
 from demo_curriculum.curriculum import Curriculum, Span
 from demo_curriculum.demo import Demo
 from demo_curriculum.training.replay import seen_at
@@ -40,6 +41,9 @@ class Pairs(NamedTuple):
 class DemoPairs:
     """Draws pairs from what is trained of the demos, weighted by how badly the agent does from there.
 
+    Clocks are set to any other time. The demonstrator acted on what he saw; who learns his moments from him instead
+    waits for them to come again, and stands still if he is late.
+
     Args:
         demos: with observations of the kind that the policy sees.
         stack, frame_skip: as the environment's.
@@ -48,6 +52,7 @@ class DemoPairs:
     def __init__(self, demos: Sequence[Demo], *, stack: int, frame_skip: int) -> None:
         self._observations = [demo.observations for demo in demos]
         self._actions = [agent_actions(demo.actions, frame_skip) for demo in demos]
+        self._clocks = np.flatnonzero(find_clocks(self._observations)).tolist()
         self._stack, self._frame_skip = stack, frame_skip
 
     def sample(self, count: int, spans: Sequence[Span], success: Success, rng: np.random.Generator) -> Pairs:
@@ -59,6 +64,8 @@ class DemoPairs:
         for index, (demo, first, end, share) in enumerate(spans):
             steps = rng.integers(first, end, size=int((chosen == index).sum()))
             seen = seen_at(self._observations[demo], steps, stack=self._stack, frame_skip=self._frame_skip)
+            for clock in self._clocks:
+                seen[:, :, clock] += rng.integers(256, size=(len(seen), 1), dtype=np.uint8)
             observations.append(seen)
             actions.append(self._actions[demo][steps])
             weights.append(share * (1.0 - success(demo, steps)))

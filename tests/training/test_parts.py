@@ -1,17 +1,20 @@
 """Entropy control, demo pairs, observation memory, config: small parts of the trainer."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from demo_curriculum.clocks import find_clocks
 from demo_curriculum.curriculum import AdaptiveCurriculum, Span, Timeline
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.simulators import make_simulator
 from demo_curriculum.simulators.playback import play_demo
+from demo_curriculum.store import read_demos
 from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.entropy import EntropyControl
 from demo_curriculum.training.imitation import DemoPairs, Teachers, agent_actions
@@ -22,6 +25,8 @@ from demo_curriculum.training.run import describe, recipe_for
 from demo_curriculum.training.stall import Left
 from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.warmup import WarmUp
+
+DEMOS = Path(__file__).parents[2] / "demos"
 
 
 def test_a_policy_sees_the_entries_it_was_given_and_no_others() -> None:
@@ -121,6 +126,24 @@ def test_pairs_come_from_behind_the_frontier_with_their_stack_and_weight() -> No
     assert second.mean() == pytest.approx(2 / 3, abs=0.03), "each stretch in proportion to its length"
     failing = 1 - steps / 100 - torch.from_numpy(second) / 2
     assert torch.allclose(weights, torch.where(torch.from_numpy(second), failing / 2, failing))
+
+
+def test_the_demonstrators_clock_is_set_to_any_other_time() -> None:
+    demo = read_demos(DEMOS / "montezuma-key.h5")[0]
+    pairs = DemoPairs([demo], stack=2, frame_skip=4)
+    clocks = find_clocks([demo.observations])
+    assert clocks.nonzero()[0].tolist() == [0], "the console counts frames in its first byte"
+    before = np.array(demo.observations)
+    seen, _, _, places = pairs.sample(
+        3000, [Span(0, 100, 200)], lambda index, steps: np.zeros(len(steps)), np.random.default_rng(0)
+    )
+    steps = places[:, 1]
+    expected = np.stack([demo.observations[steps - 4], demo.observations[steps]], axis=1)
+    assert (seen.numpy()[:, :, ~clocks] == expected[:, :, ~clocks]).all()
+    wrong = (seen.numpy() - expected)[:, :, 0]
+    assert (wrong[:, 0] == wrong[:, 1]).all(), "and goes on as it does"
+    assert len(np.unique(wrong)) == 256 and np.bincount(wrong[:, 1], minlength=256).max() < 40
+    assert (demo.observations == before).all()
 
 
 def test_minibatches_of_pairs_are_mixed() -> None:
