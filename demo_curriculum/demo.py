@@ -255,6 +255,11 @@ class Demo:
         )
 
 
+def new_scores(returns: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The demo steps, increasing, at which a demo of these ``returns`` (T+1,) has a score that it never had before."""
+    return np.flatnonzero(np.diff(np.maximum.accumulate(returns)) > 0) + 1
+
+
 def demo_fingerprint(
     simulator: SimulatorSpec,
     seed: int,

@@ -51,7 +51,7 @@ class _Climb:
     Attributes:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         estimates: success by start.
-        stages: the steps at which the demo has got a reward or comes to a landmark, in order.
+        stages: as the timeline's.
         reset: the trials from the game's own reset, judged up to the demo's end.
         reset_pace: agent steps of a whole episode from there, in the mean of the latest; 0 before the first.
     """
@@ -60,7 +60,7 @@ class _Climb:
         self.timeline = timeline
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         self.estimates = StartEstimates(timeline)
-        self.stages = sorted({*timeline.landmarks, *(step + 1 for step in timeline.rewards)})
+        self.stages = timeline.stages
         self.reset = RecentTrials(RESET_MEMORY)
         self.reset_pace = 0.0
 
@@ -255,10 +255,11 @@ class AdaptiveCurriculum:
             return Start(demo, climb.timeline.reset_step, first.goal, self._wait(rng, first.tie_rate))
         step = self._sample_step(rng, climb, segment)
         if segment.left == 0 and rng.random() < ARRIVALS:
-            # Episodes that came by the latest stage, of this segment or its beginning, have left places to begin from.
+            # Episodes have left places to begin from where they came by, and at the segment's beginning.
             passed = bisect_right(climb.stages, step)
-            if passed:
-                return Start(demo, climb.stages[passed - 1], segment.goal)
+            latest = max(segment.begin, climb.stages[passed - 1] if passed else 0)
+            if latest:
+                return Start(demo, latest, segment.goal)
         success = float(self.success(demo, np.array([step]))[0])
         return Start(demo, step, segment.goal, self._wait(rng, success))
 

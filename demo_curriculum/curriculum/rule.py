@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_curriculum.demo import Demo, Outcome, Start
+from demo_curriculum.demo import Demo, Outcome, Start, new_scores
 from demo_curriculum.errors import DemoCurriculumError, UsageError
 from demo_curriculum.landmarks import Landmark
 
@@ -32,17 +32,25 @@ class Timeline(NamedTuple):
         rewards: demo steps with a positive reward, increasing. A start after the last of them is tied without doing
             anything, so it teaches nothing. Empty where that cannot be said, as where all rewards are penalties.
         landmarks: demo steps, increasing, that can be told when an agent comes there; goals as good as a reward.
+        new_scores: demo steps, increasing, as ``new_scores`` finds them.
     """
 
     length: int
     offset: int = 0
     rewards: tuple[int, ...] = ()
     landmarks: tuple[int, ...] = ()
+    new_scores: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, demo: Demo, landmarks: Sequence[Landmark] = ()) -> Timeline:
         rewards = tuple(np.flatnonzero(demo.rewards > 0).tolist())
-        return cls(len(demo), demo.offset, rewards, tuple(landmark.step for landmark in landmarks))
+        scenes = tuple(landmark.step for landmark in landmarks)
+        return cls(len(demo), demo.offset, rewards, scenes, tuple(new_scores(demo.returns).tolist()))
+
+    @property
+    def stages(self) -> list[int]:
+        """The steps at which the demo gets as far as it never was, in order."""
+        return sorted({*self.landmarks, *self.new_scores})
 
     @property
     def reset_step(self) -> int:
@@ -58,7 +66,7 @@ def check_timelines(timelines: Sequence[Timeline]) -> tuple[Timeline, ...]:
     """Raises UsageError where there are none, or where one contradicts itself."""
     if not timelines:
         raise UsageError("curriculum: needs at least one demo")
-    for demo, (length, offset, rewards, landmarks) in enumerate(timelines):
+    for demo, (length, offset, rewards, landmarks, _) in enumerate(timelines):
         if length < 1 or offset < 0:
             raise UsageError(f"timeline of demo {demo}: length {length} must be at least 1, offset {offset} at least 0")
         if list(rewards) != sorted(set(rewards)) or (rewards and not 0 <= rewards[0] <= rewards[-1] < length):

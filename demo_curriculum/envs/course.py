@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from demo_curriculum.demo import new_scores
 from demo_curriculum.landmarks import Landmark
 
 MOST_SLACK = 1000
@@ -52,7 +53,7 @@ class Course:
         self.landmarks = {landmark.step: landmark for landmark in landmarks}
         self.scenes = sorted(self.landmarks)
         self.best = np.maximum.accumulate(returns)
-        self.stages = sorted({*self.scenes, *(np.flatnonzero(np.diff(self.best) > 0) + 1).tolist()})
+        self.stages = sorted({*self.scenes, *new_scores(returns).tolist()})
         self._floors: dict[tuple[int, int], NDArray[np.float64]] = {}
 
     def __len__(self) -> int:

@@ -115,18 +115,19 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         super().reset(seed=seed)
         noops = int(self.np_random.integers(self.noop_max + 1)) if self.noop_max else 0
-        self._begin_game(noops)
+        self.frames += self._begin_game(noops)
         self.path = [0] * noops
-        self.frames += noops
         self._untouched = not noops
         self._previous_action = 0
         return self._stack.copy(), {"lives": self.simulator.lives}
 
-    def _begin_game(self, noops: int) -> None:
+    def _begin_game(self, noops: int) -> int:
+        """Resets the game and plays no-ops; returns their number."""
         self.simulator.reset()
         if noops:
             self.simulator.play([0] * noops)
         self._stack[:] = self.simulator.observe()
+        return noops
 
     def begin(self, demo: Demo, step: int, demo_index: int = 0, walk: Sequence[int] = ()) -> NDArray[Any]:
         """Begins an episode at ``demo``'s step instead of at the reset; returns the first observation.
@@ -203,14 +204,15 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 self._push(self.simulator.observe())
         return step - begin
 
-    def _walk(self, walk: Sequence[int], go_back: Callable[[], object]) -> int:
+    def _walk(self, walk: Sequence[int], go_back: Callable[[], int]) -> int:
         """Plays agent steps that neither end the game nor lose a life; returns the demo steps played.
 
-        ``go_back`` leads to where the walk begins: most walks lose nothing, and saving before each of their steps would
-        take a good part of the time that these take.
+        ``go_back`` leads to where the walk begins, and returns the demo steps that takes: most walks lose nothing, and
+        saving before each of their steps would take a good part of the time that these take.
         """
         lives, taken = self.simulator.lives, list[int]()
         before: bytes | None = None
+        again = 0
 
         def take(action: int) -> bool:
             self.simulator.play([action] * self.frame_skip)
@@ -224,7 +226,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 taken.append(action)
                 before = None if before is None else self.simulator.save()
             elif before is None:
-                go_back()
+                again = go_back() + len(taken) * self.frame_skip
                 for known in taken:
                     take(known)
                 before = self.simulator.save()
@@ -232,7 +234,7 @@ class SimulatorEnv(gym.Env[NDArray[Any], np.int64]):
                 self.simulator.restore(before)
         if self.path is not None:
             self.path += np.repeat(taken, self.frame_skip).tolist()
-        return len(walk) * self.frame_skip
+        return len(walk) * self.frame_skip + again
 
     @property
     def latest(self) -> NDArray[Any]:

@@ -247,7 +247,7 @@ def test_a_timeline_knows_the_positive_rewards_of_its_demo() -> None:
         snapshots=(),
         origin="script",
     )
-    assert Timeline.of(demo) == Timeline(5, 0, (1, 3))
+    assert Timeline.of(demo) == Timeline(5, 0, (1, 3), new_scores=(2, 4))
     assert Timeline.of(demo).end == 4
     # All penalties: the demo has to be matched up to its end.
     assert Timeline(5, 0, ()).end == 5

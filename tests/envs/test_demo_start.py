@@ -556,6 +556,23 @@ def mortal_env(
     return env, simulator
 
 
+def test_a_walk_that_loses_a_life_is_begun_anew_after_the_resets_own_no_ops() -> None:
+    simulator, other = MortalChain("LockedChain-20"), MortalChain("LockedChain-20")
+    env = SimulatorEnv(simulator, frame_skip=1, stack=2, noop_max=8)
+    env.reset(seed=1)
+    noops, before = len(env.path or []), simulator.save()
+    assert noops > 1 and env.frames == noops and simulator.lives == 3
+    first, second = simulator.keys[simulator.position :][:2].tolist()
+    lost, wait = (second + 2) % 4, (second + 1) % 4
+    observation = env.wait([first, lost, wait, lost, second])
+    other.restore(before)
+    seen = [other.play([action]) is not None and other.observe() for action in (first, wait, second)]
+    assert simulator.save() == other.save() and (observation == np.stack(seen[-2:])).all()
+    assert env.path == [0] * noops + [first, wait, second]
+    # Five of the walk; and after the first loss the no-ops and the first step again, from which on it is saved.
+    assert env.frames == noops + 5 + noops + 1
+
+
 def test_an_episode_can_begin_where_a_life_was_lost() -> None:
     asked = []
 
