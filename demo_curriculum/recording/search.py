@@ -6,6 +6,7 @@ restoring its snapshot, explore from it, keep the better way to every cell seen.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -325,6 +326,8 @@ _explorers: list[Explorer] = []
 
 def _begin(spec: SimulatorSpec, cell: CellName, block: int, until_score: float) -> None:
     end_with_parent()
+    # The emulator's library complains of what is still there once the interpreter has gone.
+    atexit.register(_explorers.clear)
     _explorers.append(
         Explorer(simulator_of(spec), cell=cell_of(spec.env_id, cell), block=block, until_score=until_score)
     )

@@ -7,6 +7,7 @@ the end of the segment before it, and whatever it does to a process happens in o
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import multiprocessing
 from collections.abc import Callable
@@ -117,6 +118,8 @@ _simulators: list[Simulator] = []
 
 def _begin(spec: SimulatorSpec) -> None:
     end_with_parent()
+    # The emulator's library complains of what is still there once the interpreter has gone.
+    atexit.register(_simulators.clear)
     _simulators.append(simulator_of(spec))
 
 
