@@ -4,12 +4,15 @@ Most bytes of a machine's memory are scratch: pointers of the sound, of what was
 other rooms. Along one demo each of their values belongs to one moment, so a policy that sees them learns to recognise
 the moment by them, and is lost where they are others, after a lost life for instance, though all that can be seen is
 the same. Whether a byte matters cannot be told from a demo. It can be from a simulator: overwrite it and look.
+
+Others matter in some places alone. That an enemy is gone shows in its room and nowhere else, but the byte that says so
+is another for the rest of the game.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,8 @@ from demo_curriculum.simulators.protocol import Simulator
 
 PLACES, APART = 64, 8
 """Moments of the demos that are looked at, at most, and demo steps between two at least."""
+FEWEST, NEAR = 4, 30
+"""Moments of a stretch that are looked at, at least, and demo steps between two at most."""
 WATCHED, GLANCE = 48, 3
 """Demo steps that are watched, and how far apart; not two, in which many sprites flicker."""
 
@@ -46,11 +51,11 @@ def find_inert(simulator: Simulator, demos: Sequence[Demo]) -> NDArray[np.bool_]
         demos: with observations as ``simulator`` makes them, and only with snapshots that can be trusted.
     """
     inert = np.zeros(simulator.observation_shape, np.bool_)
-    if inert.ndim != 1 or simulator.observation_dtype != np.uint8 or not isinstance(simulator, Pokable):
+    if not _can_be_tried(simulator):
         return inert
     inert[:] = True
     rng = np.random.default_rng(0)
-    known = [np.unique(np.concatenate([demo.observations[:, entry] for demo in demos])) for entry in range(len(inert))]
+    known = _known(demos)
     for demo in demos:
         # Not the first steps: a game that was just reset has nothing to restore.
         apart = max(sum(map(len, demos)) // PLACES, APART)
@@ -59,6 +64,57 @@ def find_inert(simulator: Simulator, demos: Sequence[Demo]) -> NDArray[np.bool_]
             values = np.array([_another(known[entry], value, rng) for entry, value in enumerate(simulator.observe())])
             inert[_seen(simulator, demo.actions[step : step + WATCHED], values, np.flatnonzero(inert))] = False
     return inert
+
+
+class Stretch(NamedTuple):
+    """The steps of demo number ``demo`` from ``begin`` to ``end``."""
+
+    demo: int
+    begin: int
+    end: int
+
+
+def find_relevant(
+    simulator: Simulator, demos: Sequence[Demo], stretches: Sequence[Stretch], entries: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of ``entries`` (S,) matter in each of the stretches: bool (stretches, S).
+
+    As ``find_inert`` does, but at moments of the stretch alone, and twice: also with all bits turned round, since what
+    was the same all along a demo, such as that an enemy lives, is not when it is played.
+
+    All, where ``find_inert`` finds none. Arguments are as its, too.
+    """
+    relevant = np.ones((len(stretches), len(entries)), np.bool_)
+    if not _can_be_tried(simulator):
+        return relevant
+    relevant[:] = False
+    rng = np.random.default_rng(0)
+    known = _known(demos)
+    for found, (index, begin, end) in zip(relevant, stretches, strict=True):
+        demo = demos[index]
+        # As much as is watched, where there is so much; and not the first steps, as above.
+        begin = max(min(begin, end - WATCHED), min(APART, end - 1))
+        moments = np.linspace(begin, end, max(-(-(end - begin) // NEAR), FEWEST), endpoint=False, dtype=np.int64)
+        for step in np.unique(moments).tolist():
+            begin_at(simulator, demo, step)
+            now = simulator.observe()
+            others = np.array([_another(known[entry], value, rng) for entry, value in enumerate(now)])
+            for values in (others, 255 - now.astype(np.int64)):
+                begin_at(simulator, demo, step)
+                matter = _seen(simulator, demo.actions[step : step + WATCHED], values, entries[~found])
+                found |= np.isin(entries, matter)
+    return relevant
+
+
+def _can_be_tried(simulator: Simulator) -> TypeGuard[Pokable]:
+    vector = len(simulator.observation_shape) == 1 and simulator.observation_dtype == np.uint8
+    return vector and isinstance(simulator, Pokable)
+
+
+def _known(demos: Sequence[Demo]) -> list[NDArray[np.uint8]]:
+    """The values that each entry has anywhere in the demos."""
+    entries = range(demos[0].observations.shape[1])
+    return [np.unique(np.concatenate([demo.observations[:, entry] for demo in demos])) for entry in entries]
 
 
 def _another(known: NDArray[np.uint8], value: np.uint8, rng: np.random.Generator) -> int:

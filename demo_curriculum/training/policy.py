@@ -84,6 +84,7 @@ class Policy(nn.Module):
         memory: width of the GRU; 0 for none.
         seen: i64 (S,), which of the features it sees; None for all, and for pixels.
         stages: how many stages of a demo the last feature tells apart; 0 where it tells none.
+        relevant: bool (stages, S), which of those it sees at each stage, and zeros instead of the others; None for all.
         wide: i64 (W,), which features are bytes that take values far apart, and are seen as waves too (Vaswani et al.
             2017 tell positions so): a pixel or two decide, and a network finds such edges late (Tancik et al. 2020).
     """
@@ -99,11 +100,12 @@ class Policy(nn.Module):
         seen: Tensor | None = None,
         wide: Tensor | None = None,
         stages: int = 0,
+        relevant: Tensor | None = None,
     ) -> None:
         super().__init__()
         stack, *frame = observation_shape
         if len(frame) == 1:
-            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, wide, stages)
+            self.body: nn.Module = VectorBody(stack, frame[0], hidden, seen, wide, stages, relevant)
             width = hidden
         elif len(frame) == 2:
             self.body = PixelBody(stack, frame[0], frame[1], cnn)
@@ -251,10 +253,12 @@ class Memory(nn.Module):
 
 class VectorBody(nn.Module):
     """Whitens the latest vector, adds its difference to the one before (a velocity), and the sines and cosines of
-    wide entries; then two tanh layers, of which the first has a bias of its own for each stage of the demo."""
+    wide entries; of these at each stage of the demo what matters there; then two tanh layers, of which the first has a
+    bias of its own for each stage."""
 
     table: Tensor
     wide: Tensor | None
+    shown: Tensor | None
 
     def __init__(
         self,
@@ -264,14 +268,23 @@ class VectorBody(nn.Module):
         seen: Tensor | None = None,
         wide: Tensor | None = None,
         stages: int = 0,
+        relevant: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.moments = RunningMoments((features,), clip=5.0, least_std=LEAST_STD, seen=seen)
         turns = torch.outer(torch.arange(256), 2 * torch.pi / torch.tensor(PERIODS))
         self.register_buffer("table", torch.cat([turns.sin(), turns.cos()], dim=1), persistent=False)
         self.register_buffer("wide", wide)
-        inputs = len(self.moments.std) * min(stack, 2) + (0 if wide is None else len(wide) * self.table.shape[1])
-        self.first = orthogonal(nn.Linear(inputs, hidden), 2**0.5)
+        entries = torch.arange(features) if seen is None else seen
+        # The entry that each input is made of.
+        origins = entries.repeat(min(stack, 2))
+        if wide is not None:
+            origins = torch.cat([origins, wide.repeat_interleave(self.table.shape[1])])
+        shown = None
+        if relevant is not None:
+            shown = relevant[:, (origins[:, None] == entries).int().argmax(dim=1)]
+        self.register_buffer("shown", shown)
+        self.first = orthogonal(nn.Linear(len(origins), hidden), 2**0.5)
         self.stage = nn.Embedding(stages, hidden) if stages else None
         if self.stage is not None:
             nn.init.orthogonal_(self.stage.weight, 2**0.5)
@@ -285,9 +298,12 @@ class VectorBody(nn.Module):
             parts.append(change.clamp(-self.moments.clip, self.moments.clip))
         if self.wide is not None:
             parts.append(self.table[observations[:, -1].index_select(1, self.wide).long()].flatten(1))
-        sums = self.first(torch.cat(parts, dim=1))
-        if self.stage is not None:
-            sums = sums + self.stage(observations[:, -1, -1].long())
+        inputs = torch.cat(parts, dim=1)
+        if self.stage is None:
+            sums = self.first(inputs)
+        else:
+            stage = observations[:, -1, -1].long()
+            sums = self.first(inputs if self.shown is None else inputs * self.shown[stage]) + self.stage(stage)
         return self.second(sums.tanh()).tanh()  # type: ignore[no-any-return]
 
 

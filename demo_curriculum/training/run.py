@@ -36,7 +36,7 @@ from demo_curriculum.training.config import TrainConfig
 from demo_curriculum.training.policy import LEAST_STD, PERIODS, Policy
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.replay import batches_of, replay_demos
-from demo_curriculum.training.stages import with_stages
+from demo_curriculum.training.stages import find_relevant_by_stage, with_stages
 from demo_curriculum.training.successes import Successes
 from demo_curriculum.training.trainer import Trainer
 
@@ -187,7 +187,11 @@ def build_trainer(
     seen = _seen(config, simulator, demos)
     recipe = recipe_for(run, demos, seen)
     wide = _wide(seen, demos)
+    relevant = None
     if recipe.stages:
+        if seen is not None and not config.inert:
+            found = find_relevant_by_stage(simulator, demos, recipe.landmarks, seen.numpy(), ranks)
+            relevant = torch.from_numpy(found)
         demos = with_stages(demos, recipe.landmarks)
     timelines = [Timeline.of(demo, found) for demo, found in zip(demos, recipe.landmarks, strict=True)]
     curriculum = make_curriculum(config.rule, timelines, **rules.get(config.rule, {}))
@@ -201,7 +205,7 @@ def build_trainer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         stages = max(int(demo.observations[-1, -1]) for demo in demos) + 1 if recipe.stages else 0
-        policy, rnd = build_policy(run, simulator, seen, wide, stages), None
+        policy, rnd = build_policy(run, simulator, seen, wide, stages, relevant), None
         if config.rnd:
             rnd = RandomNetworkDistillation(demos[0].observations.shape[1:], least_std=LEAST_STD, seen=seen)
     successes = None
@@ -296,9 +300,14 @@ def landmarks_of(demo: Demo, config: TrainConfig, seen: Tensor | None) -> list[L
 
 
 def build_policy(
-    run: Run, simulator: Simulator, seen: Tensor | None = None, wide: Tensor | None = None, stages: int = 0
+    run: Run,
+    simulator: Simulator,
+    seen: Tensor | None = None,
+    wide: Tensor | None = None,
+    stages: int = 0,
+    relevant: Tensor | None = None,
 ) -> Policy:
-    """An untrained policy of the run's shape; ``seen``, ``wide`` and ``stages`` are as ``Policy``'s."""
+    """An untrained policy of the run's shape; ``seen`` and all after it are as ``Policy``'s."""
     config = run.config
     shape = (stack_for(simulator, config), *simulator.observation_shape)
     if stages:
@@ -312,6 +321,7 @@ def build_policy(
         seen=seen,
         wide=wide,
         stages=stages,
+        relevant=relevant,
     )
 
 
@@ -329,7 +339,12 @@ def restore_policy(run: Run, simulator: Simulator, state: Mapping[str, Tensor]) 
         if entries.dim() != 1 or entries.dtype != torch.int64 or not ((entries >= 0) & (entries < features)).all():
             raise DemoCurriculumError(f"the saved policy sees entries {entries.tolist()} of observations of {features}")
     told = state.get("body.stage.weight")
-    policy = build_policy(run, simulator, seen, wide, 0 if told is None else len(told))
+    stages = 0 if told is None else len(told)
+    relevant = None
+    if seen is not None and "body.shown" in state:
+        # To be loaded with the weights.
+        relevant = torch.ones(stages, len(seen), dtype=torch.bool)
+    policy = build_policy(run, simulator, seen, wide, stages, relevant)
     try:
         policy.load_state_dict(state)
     except RuntimeError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from demo_curriculum.demo import Demo
 from demo_curriculum.envs import Course
@@ -17,6 +19,8 @@ from demo_curriculum.errors import DemoCurriculumError
 from demo_curriculum.landmarks import Landmark
 from demo_curriculum.progress.log import write_atomically
 from demo_curriculum.simulators import Simulator
+from demo_curriculum.simulators.inert import Stretch, find_relevant
+from demo_curriculum.training.ranks import Ranks
 
 LANDMARKS = "landmarks.json"
 MOST_STEPS = 10**7
@@ -30,6 +34,28 @@ def with_stages(demos: Sequence[Demo], landmarks: Sequence[Sequence[Landmark]]) 
         stages = Course(demo.returns, found).stage(np.arange(len(demo) + 1))
         told.append(replace(demo, observations=append_stage(np.asarray(demo.observations), stages)))
     return told
+
+
+def find_relevant_by_stage(
+    simulator: Simulator,
+    demos: Sequence[Demo],
+    landmarks: Sequence[Sequence[Landmark]],
+    entries: NDArray[np.int64],
+    ranks: Ranks,
+) -> NDArray[np.bool_]:
+    """Which of ``entries`` (S,) matter at each stage of any of the demos, bool (stages, S). Ranks share the work."""
+    stages = [Course(demo.returns, found).stages for demo, found in zip(demos, landmarks, strict=True)]
+    stretches = [
+        (stage, Stretch(index, begin, end))
+        for index, demo in enumerate(demos)
+        for stage, (begin, end) in enumerate(pairwise([0, *stages[index], len(demo)]))
+    ]
+    mine = stretches[ranks.rank :: ranks.size]
+    relevant = np.zeros((max(map(len, stages)) + 1, len(entries)), np.bool_)
+    found = find_relevant(simulator, demos, [stretch for _, stretch in mine], entries)
+    for (stage, _), matter in zip(mine, found, strict=True):
+        relevant[stage] |= matter
+    return np.asarray(np.any(ranks.gather(relevant), axis=0))
 
 
 def write_landmarks(folder: Path, landmarks: Iterable[Landmark]) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from demo_curriculum.demo import Demo, SimulatorSpec
 from demo_curriculum.simulators import make_simulator
-from demo_curriculum.simulators.inert import find_inert
+from demo_curriculum.simulators.inert import Stretch, find_inert, find_relevant
 from demo_curriculum.simulators.playback import play_demo
-from demo_curriculum.store import read_demos
+from demo_curriculum.store import read_demos, read_openai_demo
 
 DEMOS = Path(__file__).parents[2] / "demos"
 
@@ -23,6 +23,8 @@ class Machine:
         drawn: entries that are in the picture.
         fuse: an entry; when it is a multiple of 100, the step pays a reward of 1.
         together: two entries; while they are equal, which they never are by themselves, the picture is white.
+        rooms: two entries; the first is in the picture while entry 0 is below 100, the second from then on.
+        flags: an entry that never changes by itself, of which one bit of eight is in the picture.
     """
 
     spec = SimulatorSpec(env_id="Machine-v0", kwargs={}, adapter="test/1", versions={}, rom_md5="")
@@ -31,10 +33,17 @@ class Machine:
     game_over, lives = False, 0
 
     def __init__(
-        self, size: int, *, drawn: set[int], fuse: int | None = None, together: tuple[int, int] | None = None
+        self,
+        size: int,
+        *,
+        drawn: set[int],
+        fuse: int | None = None,
+        together: tuple[int, int] | None = None,
+        rooms: tuple[int, int] | None = None,
+        flags: int | None = None,
     ) -> None:
         self.observation_shape = (size,)
-        self.drawn, self.fuse, self.together = sorted(drawn), fuse, together
+        self.drawn, self.fuse, self.together, self.rooms, self.flags = sorted(drawn), fuse, together, rooms, flags
         self.reset()
 
     def reset(self) -> None:
@@ -44,7 +53,7 @@ class Machine:
     def play(self, actions: list[int]) -> float:
         reward = 0.0
         for _ in actions:
-            self.memory += 1
+            self.memory[np.arange(len(self.memory)) != self.flags] += 1
             reward += self.fuse is not None and self.memory[self.fuse] % 100 == 0
         return reward
 
@@ -62,6 +71,10 @@ class Machine:
 
     def render(self) -> np.ndarray:
         picture = np.zeros((1, 1 + len(self.drawn), 3), np.uint8)
+        if self.rooms is not None:
+            picture[0, 0, 1] = self.memory[self.rooms[int(self.memory[0] >= 100)]]
+        if self.flags is not None:
+            picture[0, 0, 2] = self.memory[self.flags] & 16
         picture[0, 1:, 0] = self.memory[self.drawn]
         if self.together is not None:
             first, second = self.memory[list(self.together)]
@@ -130,3 +143,57 @@ def test_only_bytes_that_can_be_overwritten_are_tried() -> None:
 def test_a_demo_of_one_step_can_be_looked_at() -> None:
     simulator = PokableMachine(4, drawn={2})
     assert find_inert(simulator, [demo_on(simulator, steps=1)]).tolist() == [True, True, False, True]
+
+
+def test_what_is_drawn_in_one_room_matters_there_alone() -> None:
+    simulator = PokableMachine(8, drawn={1}, rooms=(3, 5))
+    demo = demo_on(simulator, steps=200)
+    # What is watched of the first ends at step 98.
+    stretches = [Stretch(0, 0, 50), Stretch(0, 100, 200), Stretch(0, 0, 200)]
+    entries = np.array([0, 2, 3, 5, 1])
+    assert find_relevant(simulator, [demo], stretches, entries).tolist() == [
+        [True, False, True, False, True],
+        [True, False, False, True, True],
+        [True, False, True, True, True],
+    ]
+
+
+def test_a_flag_that_never_changes_in_the_demo_matters_where_it_shows() -> None:
+    simulator = PokableMachine(8, drawn={1}, flags=6)
+    demo = demo_on(simulator)
+    assert find_relevant(simulator, [demo], [Stretch(0, 20, 80)], np.arange(8)).tolist() == [
+        [entry in (1, 6) for entry in range(8)]
+    ]
+
+
+def test_a_stretch_of_no_steps_is_looked_at_from_before_its_end() -> None:
+    """A demo may end with its last score; what matters then did before."""
+    simulator = PokableMachine(8, drawn={1}, rooms=(3, 5))
+    demo = demo_on(simulator, steps=160)
+    (found,) = find_relevant(simulator, [demo], [Stretch(0, 160, 160)], np.arange(8))
+    assert np.flatnonzero(found).tolist() == [0, 1, 5]
+    for steps in (1, 2, 9):
+        demo = demo_on(simulator, steps=steps)
+        (found,) = find_relevant(simulator, [demo], [Stretch(0, 0, steps)], np.arange(8))
+        assert {1, 3} <= set(np.flatnonzero(found).tolist()) <= {0, 1, 3}
+
+
+def test_of_what_cannot_be_tried_all_matters() -> None:
+    simulator = Machine(8, drawn={1})
+    assert find_relevant(simulator, [demo_on(simulator)], [Stretch(0, 0, 120)], np.arange(8)).all()
+
+
+def test_the_skull_matters_in_its_room() -> None:
+    path = Path(__file__).parents[2] / "../shared/data/openai-demos/MontezumaRevenge.demo"
+    if not path.exists():
+        pytest.skip("the shared recordings are not here")
+    recording = read_openai_demo(path)
+    simulator = make_simulator("ALE/MontezumaRevenge-v5")
+    demo = play_demo(simulator, recording.actions[:960], origin="import")
+    # The demonstrator leaves the skull's room, the first, before step 800 and for the first time.
+    assert set(demo.observations[300:700, 3]) == {1} and 1 not in demo.observations[820:960, 3]
+    here, elsewhere = find_relevant(
+        simulator, [demo], [Stretch(0, 300, 700), Stretch(0, 820, 960)], np.array([3, 42, 43, 47])
+    )
+    assert here.tolist() == [True] * 4
+    assert elsewhere.tolist() == [True, True, True, False]

@@ -1,5 +1,6 @@
 """Entropy control, demo pairs, observation memory, config: small parts of the trainer."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def test_wide_entries_are_seen_as_waves_too() -> None:
     # A sixteenth of 64 and a quarter of 16; an eighth more than 64, and four times 16 and a half.
     expected = [0.38268, 1.0, 0.92388, 0.0, 0.70711, 0.0, 0.70711, -1.0]
     assert inputs[0][0, 3:].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_at_each_stage_a_policy_sees_what_matters_there() -> None:
+    relevant = torch.tensor([[True, False, True], [False, True, True]])
+    policy = Policy((2, 5), 3, seen=torch.tensor([0, 2, 3]), wide=torch.tensor([0, 2]), stages=2, relevant=relevant)
+    policy.observe(torch.tensor([[1] * 5, [5] * 5], dtype=torch.uint8))
+    inputs: list[torch.Tensor] = []
+    policy.body.first.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    seen = torch.tensor([[[4, 3, 9, 4, stage], [6, 5, 4, 6, stage]] for stage in (0, 1)], dtype=torch.uint8)
+    policy(seen, torch.zeros(2), policy.at_reset(2))
+
+    # Entries 0, 2 and 3 whitened, how much they have changed, and the four waves of 0 and of 2.
+    def waves(value: int) -> list[float]:
+        angles = [2 * math.pi * value / period for period in (64, 16)]
+        return [*map(math.sin, angles), *map(math.cos, angles)]
+
+    first, second = inputs[0].tolist()
+    assert first == pytest.approx([1.5, 0, 1.5, 1.0, 0, 1.0, *waves(6), *[0] * 4], abs=1e-5)
+    assert second == pytest.approx([0, 0.5, 1.5, 0, -2.5, 1.0, *[0] * 4, *waves(4)], abs=1e-5)
 
 
 def test_entropy_weight_rises_only_while_stalled_and_collapsed() -> None:

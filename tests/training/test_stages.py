@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from demo_curriculum.envs import StageObservation
 from demo_curriculum.errors import DemoCurriculumError
@@ -18,7 +19,13 @@ from demo_curriculum.training.player import Player
 from demo_curriculum.training.ranks import Ranks
 from demo_curriculum.training.run import build_trainer, describe, load_policy
 from demo_curriculum.training.session import Limits, open_run, train
-from demo_curriculum.training.stages import LANDMARKS, read_course, with_stages, write_landmarks
+from demo_curriculum.training.stages import (
+    LANDMARKS,
+    find_relevant_by_stage,
+    read_course,
+    with_stages,
+    write_landmarks,
+)
 
 DEMOS = Path(__file__).parents[2] / "demos"
 SMALL: dict[str, Any] = {"envs": 4, "steps": 16, "minibatches": 2, "hidden": 16}
@@ -124,15 +131,16 @@ def test_each_stage_has_a_bias_of_its_own() -> None:
     config = TrainConfig(**SMALL)
     policy = build_trainer(describe([demo], config), [demo], Ranks()).policy
     assert policy.stages == 2
+    policy.body.shown[:] = True  # type: ignore[union-attr, index]
     (watched,) = with_stages([demo], [[]])
     seen = torch.from_numpy(watched.observations[[10, 10]])[:, None].repeat(1, 2, 1)
     seen[1, :, -1] = 1
     one, other = policy(seen, torch.zeros(2), policy.at_reset(2)).logits
-    assert not torch.equal(one, other)
+    assert not torch.allclose(one, other, atol=1e-6)
     with torch.no_grad():
         policy.body.stage.weight[1] = policy.body.stage.weight[0]  # type: ignore[union-attr, index]
     one, other = policy(seen, torch.zeros(2), policy.at_reset(2)).logits
-    assert torch.equal(one, other)
+    assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_play_goes_by_the_runs_lag_and_the_demos_offset(tmp_path: Path) -> None:
@@ -149,3 +157,55 @@ def test_the_stage_is_not_seen_as_a_number_too() -> None:
     demo = play_demo(chain, chain.keys.tolist(), origin="script")  # type: ignore[attr-defined]
     policy = build_trainer(describe([demo], TrainConfig(**SMALL)), [demo], Ranks()).policy
     assert policy.stages == 2 and policy.seen is not None and policy.seen.tolist() == list(range(9))
+
+
+class _OneOfTwo(Ranks):
+    """One of two ranks, which ``gather`` gives what the other one had."""
+
+    def __init__(self, rank: int, others: NDArray[np.bool_] | None = None) -> None:
+        super().__init__()
+        self.rank, self.size, self.others = rank, 2, others
+        self.own: NDArray[np.bool_] | None = None
+
+    def gather(self, value: Any) -> list[Any]:
+        self.own = value
+        return [value] if self.others is None else [self.others, value]
+
+
+def test_ranks_share_the_search_for_what_matters() -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-door.h5")
+    simulator, entries = make_simulator("ALE/MontezumaRevenge-v5"), np.array([3, 42, 43, 47, 65, 109])
+    whole = find_relevant_by_stage(simulator, [demo], [[]], entries, Ranks())
+    # The key and the door.
+    assert whole.shape == (3, 6)
+    assert whole[:, 0].all() and whole[:, 1].all() and not whole[:, 5].any()
+    # At first the skull can be met; what the player carries is drawn above.
+    assert whole[0, 3] and whole[:, 4].all()
+    first = _OneOfTwo(0)
+    find_relevant_by_stage(simulator, [demo], [[]], entries, first)
+    second = _OneOfTwo(1, first.own)
+    together = find_relevant_by_stage(simulator, [demo], [[]], entries, second)
+    assert first.own is not None and second.own is not None
+    assert not first.own[1].any() and not second.own[[0, 2]].any(), "each has done its own stages alone"
+    assert (together == whole).all()
+
+
+def test_stages_are_of_all_demos() -> None:
+    """What matters at a stage of one of them is seen there in all."""
+    simulator, entries = make_simulator("ALE/MontezumaRevenge-v5"), np.arange(128)
+    key, door = (read_demos(DEMOS / f"montezuma-{name}.h5")[0] for name in ("key", "door"))
+    alone = [find_relevant_by_stage(simulator, [demo], [[]], entries, Ranks()) for demo in (key, door)]
+    both = find_relevant_by_stage(simulator, [key, door], [[], []], entries, Ranks())
+    assert both.shape == (3, 128) and (both[:2] >= alone[0]).all() and (both >= alone[1]).all()
+
+
+def test_a_policy_that_is_told_stages_sees_what_matters_there() -> None:
+    (demo,) = read_demos(DEMOS / "montezuma-key.h5")
+
+    def shown(**options: Any) -> torch.Tensor | None:
+        config = TrainConfig(**SMALL, **options)
+        return build_trainer(describe([demo], config), [demo], Ranks()).policy.body.shown  # type: ignore[union-attr, return-value]
+
+    usual = shown()
+    assert usual is not None and usual.shape[0] == 2 and not usual.all() and usual.any(dim=1).all()
+    assert shown(inert=True) is None and shown(stages=False) is None
