@@ -190,7 +190,7 @@ def build_trainer(
     relevant = None
     if recipe.stages:
         if seen is not None and not config.inert:
-            found = find_relevant_by_stage(simulator, demos, recipe.landmarks, seen.numpy(), ranks)
+            found = find_relevant_by_stage(simulator, demos, recipe.landmarks, seen.numpy())
             relevant = torch.from_numpy(found)
         demos = with_stages(demos, recipe.landmarks)
     timelines = [Timeline.of(demo, found) for demo, found in zip(demos, recipe.landmarks, strict=True)]

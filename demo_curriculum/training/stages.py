@@ -20,7 +20,6 @@ from demo_curriculum.landmarks import Landmark
 from demo_curriculum.progress.log import write_atomically
 from demo_curriculum.simulators import Simulator
 from demo_curriculum.simulators.inert import Stretch, find_relevant
-from demo_curriculum.training.ranks import Ranks
 
 LANDMARKS = "landmarks.json"
 MOST_STEPS = 10**7
@@ -41,21 +40,19 @@ def find_relevant_by_stage(
     demos: Sequence[Demo],
     landmarks: Sequence[Sequence[Landmark]],
     entries: NDArray[np.int64],
-    ranks: Ranks,
 ) -> NDArray[np.bool_]:
-    """Which of ``entries`` (S,) matter at each stage of any of the demos, bool (stages, S). Ranks share the work."""
+    """Which of ``entries`` (S,) matter at each stage of any of the demos: bool (stages, S)."""
     stages = [Course(demo.returns, found).stages for demo, found in zip(demos, landmarks, strict=True)]
     stretches = [
         (stage, Stretch(index, begin, end))
         for index, demo in enumerate(demos)
         for stage, (begin, end) in enumerate(pairwise([0, *stages[index], len(demo)]))
     ]
-    mine = stretches[ranks.rank :: ranks.size]
     relevant = np.zeros((max(map(len, stages)) + 1, len(entries)), np.bool_)
-    found = find_relevant(simulator, demos, [stretch for _, stretch in mine], entries)
-    for (stage, _), matter in zip(mine, found, strict=True):
+    found = find_relevant(simulator, demos, [stretch for _, stretch in stretches], entries)
+    for (stage, _), matter in zip(stretches, found, strict=True):
         relevant[stage] |= matter
-    return np.asarray(np.any(ranks.gather(relevant), axis=0))
+    return relevant
 
 
 def write_landmarks(folder: Path, landmarks: Iterable[Landmark]) -> None:

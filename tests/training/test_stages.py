@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from demo_curriculum.envs import StageObservation
 from demo_curriculum.errors import DemoCurriculumError
@@ -159,43 +158,21 @@ def test_the_stage_is_not_seen_as_a_number_too() -> None:
     assert policy.stages == 2 and policy.seen is not None and policy.seen.tolist() == list(range(9))
 
 
-class _OneOfTwo(Ranks):
-    """One of two ranks, which ``gather`` gives what the other one had."""
-
-    def __init__(self, rank: int, others: NDArray[np.bool_] | None = None) -> None:
-        super().__init__()
-        self.rank, self.size, self.others = rank, 2, others
-        self.own: NDArray[np.bool_] | None = None
-
-    def gather(self, value: Any) -> list[Any]:
-        self.own = value
-        return [value] if self.others is None else [self.others, value]
-
-
-def test_ranks_share_the_search_for_what_matters() -> None:
+def test_what_matters_at_each_stage_of_a_demo() -> None:
     (demo,) = read_demos(DEMOS / "montezuma-door.h5")
     simulator, entries = make_simulator("ALE/MontezumaRevenge-v5"), np.array([3, 42, 43, 47, 65, 109])
-    whole = find_relevant_by_stage(simulator, [demo], [[]], entries, Ranks())
-    # The key and the door.
-    assert whole.shape == (3, 6)
-    assert whole[:, 0].all() and whole[:, 1].all() and not whole[:, 5].any()
-    # At first the skull can be met; what the player carries is drawn above.
-    assert whole[0, 3] and whole[:, 4].all()
-    first = _OneOfTwo(0)
-    find_relevant_by_stage(simulator, [demo], [[]], entries, first)
-    second = _OneOfTwo(1, first.own)
-    together = find_relevant_by_stage(simulator, [demo], [[]], entries, second)
-    assert first.own is not None and second.own is not None
-    assert not first.own[1].any() and not second.own[[0, 2]].any(), "each has done its own stages alone"
-    assert (together == whole).all()
+    found = find_relevant_by_stage(simulator, [demo], [[]], entries)
+    # The key and the door. Everywhere the room, the player's place and what is carried; at first the skull; no sound.
+    assert found.shape == (3, 6)
+    assert found[:, [0, 1, 4]].all() and found[0, 3] and not found[:, 5].any()
 
 
 def test_stages_are_of_all_demos() -> None:
     """What matters at a stage of one of them is seen there in all."""
     simulator, entries = make_simulator("ALE/MontezumaRevenge-v5"), np.arange(128)
     key, door = (read_demos(DEMOS / f"montezuma-{name}.h5")[0] for name in ("key", "door"))
-    alone = [find_relevant_by_stage(simulator, [demo], [[]], entries, Ranks()) for demo in (key, door)]
-    both = find_relevant_by_stage(simulator, [key, door], [[], []], entries, Ranks())
+    alone = [find_relevant_by_stage(simulator, [demo], [[]], entries) for demo in (key, door)]
+    both = find_relevant_by_stage(simulator, [key, door], [[], []], entries)
     assert both.shape == (3, 128) and (both[:2] >= alone[0]).all() and (both >= alone[1]).all()
 
 
