@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from demo_curriculum.curriculum.estimates import StartEstimates
+from demo_curriculum.curriculum.lap import SAVED as SAVED_LAP
+from demo_curriculum.curriculum.lap import Lap, laps_of
 from demo_curriculum.curriculum.rule import (
     BUCKET,
     Buckets,
@@ -37,6 +39,8 @@ EVERYWHERE = 0.02
 """Added to a bucket's p(1 - p), .25 at most, so that what is mastered or lost is still looked at."""
 ARRIVALS = 0.5
 """Of the episodes of a segment at its beginning those that begin where agents came by and not where the demo did."""
+LAPS = 0.85
+"""Of a climbed segment's episodes those that end with the lap they begin in; as they are short, fewer of its steps."""
 LEAST_SETBACKS = 0.3
 """Of the setbacks that could be gone on from those that are, where that never ends well."""
 MERGED_RATE = 2.0
@@ -52,6 +56,7 @@ class _Climb:
         segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
         estimates: success by start.
         stages: as the timeline's.
+        laps: from each stage to the next.
         reset: the trials from the game's own reset, judged up to the demo's end.
         reset_pace: agent steps of a whole episode from there, in the mean of the latest; 0 before the first.
     """
@@ -61,6 +66,7 @@ class _Climb:
         self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
         self.estimates = StartEstimates(timeline)
         self.stages = timeline.stages
+        self.laps = laps_of(timeline)
         self.reset = RecentTrials(RESET_MEMORY)
         self.reset_pace = 0.0
 
@@ -80,6 +86,11 @@ class _Climb:
         climb.estimates = StartEstimates.load(timeline, state)
         climb.reset = state.trials("reset", RESET_MEMORY)
         climb.reset_pace = state.pace("reset_pace")
+        laps = state.objects("laps", SAVED_LAP)
+        if len(laps) != len(climb.laps):
+            raise CurriculumError(f"curriculum state: {len(laps)} laps, of a demo that has {len(climb.laps)}")
+        for lap, entry in zip(climb.laps, laps, strict=True):
+            lap.load(entry)
         return climb
 
     def save(self) -> dict[str, Any]:
@@ -88,6 +99,7 @@ class _Climb:
             **self.estimates.save(),
             "reset": save_trials(self.reset),
             "reset_pace": self.reset_pace,
+            "laps": [lap.save() for lap in self.laps],
         }
 
     @property
@@ -110,6 +122,13 @@ class _Climb:
             steps += arriving * (segment.goal - segment.begin)
             arriving *= segment.tie_rate
         return steps / self.timeline.length
+
+    def segment_at(self, step: int) -> Segment:
+        return next(segment for segment in self.segments if step < segment.goal)
+
+    def lap_at(self, step: int) -> Lap | None:
+        """In which a start at ``step`` lies, the game's own reset in the first; None after the last."""
+        return next((lap for lap in self.laps if step < lap.goal), None)
 
     def segment_to(self, goal: int) -> int | None:
         """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
@@ -151,10 +170,14 @@ class AdaptiveCurriculum:
     automatic domain randomisation (OpenAI 2019), and the frontier waits for none of it: these episodes never move it.
     The game's own reset is one of the starts.
 
+    *Laps.* Of an episode that goes through a whole segment, minutes of play, a few moments decide. So most that begin
+    inside a climbed segment end with their lap, the way from one score or landmark to the next; what a state is worth
+    beyond tells the value, which longer ones teach. Laps are drawn in proportion to p(1 - p), too: the same moments are
+    met several times as often in as many agent steps.
+
     *Setbacks.* A life lost in a climbed segment, or having fallen behind there, may be followed by an episode that
-    begins right there: with one life less or points that the demonstrator never lost, at another place and time. That
-    is done as often as the segment is tied, and the less the less often such episodes tie: where nothing comes of them
-    they cost as much. No frontier and no tie rate takes note of them.
+    begins right there, to the end of that lap: with one life less or points that the demonstrator never lost, at
+    another place and time. That is done the less the less often such episodes tie. No frontier takes note of them.
 
     *Segments.* With ``split`` the demo is cut after rewards that are at least so many steps apart, and where none comes
     for long at landmarks, and each segment is climbed on its own by the one policy. An episode that ties a segment goes
@@ -253,6 +276,9 @@ class AdaptiveCurriculum:
         if segment is None:
             first = climb.segments[0]
             return Start(demo, climb.timeline.reset_step, first.goal, self._wait(rng, first.tie_rate))
+        laps = [lap for lap in climb.laps if segment.begin <= lap.begin and lap.goal <= segment.goal]
+        if segment.left == 0 and self._mixture and len(laps) > 1 and rng.random() < LAPS:
+            return self._sample_lap(rng, demo, laps)
         step = self._sample_step(rng, climb, segment)
         if segment.left == 0 and rng.random() < ARRIVALS:
             # Episodes have left places to begin from where they came by, and at the segment's beginning.
@@ -262,6 +288,13 @@ class AdaptiveCurriculum:
                 return Start(demo, latest, segment.goal)
         success = float(self.success(demo, np.array([step]))[0])
         return Start(demo, step, segment.goal, self._wait(rng, success))
+
+    def _sample_lap(self, rng: np.random.Generator, demo: int, laps: Sequence[Lap]) -> Start:
+        success = np.array([lap.success for lap in laps])
+        lap = laps[draw(rng, success * (1 - success) + EVERYWHERE)]
+        if lap.begin and rng.random() < ARRIVALS:
+            return Start(demo, lap.begin, lap.goal)
+        return Start(demo, int(rng.integers(lap.begin, lap.goal)), lap.goal, self._wait(rng, lap.success))
 
     def _wait(self, rng: np.random.Generator, success: float) -> tuple[int, ...]:
         """The no-ops before an episode from a start that is tied that often."""
@@ -300,24 +333,33 @@ class AdaptiveCurriculum:
 
     def again(self, start: Start, step: int, rng: np.random.Generator) -> Start | None:
         climb = self._climbs[start.demo]
-        index = climb.segment_to(start.goal)
-        if not self._setbacks or index is None or step >= start.goal:
+        # Who has no more than the demo had before the segment was handed over there all the same.
+        segment = climb.segment_at(start.goal - 1)
+        lap = climb.lap_at(max(step, segment.begin))
+        if not self._setbacks or segment.left or lap is None or step >= start.goal:
             return None
-        segment = climb.segments[index]
-        borne = segment.setbacks.tie_rate
-        if segment.left or rng.random() >= segment.tie_rate * (1.0 if borne is None else max(borne, LEAST_SETBACKS)):
+        borne = lap.setbacks.tie_rate
+        if rng.random() >= (1.0 if borne is None else max(borne, LEAST_SETBACKS)):
             return None
-        return Start(start.demo, max(step, segment.begin), start.goal)
+        return Start(start.demo, max(step, segment.begin), lap.goal)
 
     def record(self, outcome: Outcome) -> None:
         check_start(self._timelines, outcome.start)
         climb = self._climbs[outcome.start.demo]
         step, goal = outcome.start.step, outcome.start.goal
         index = climb.segment_to(goal)
+        lap = climb.lap_at(step)
+        on_lap = lap is not None and goal == lap.goal
         if outcome.setbacks:
-            if index is not None and not outcome.leg:
-                climb.segments[index].setbacks.add(outcome.tied)
+            if lap is not None and on_lap and not outcome.leg:
+                lap.setbacks.add(outcome.tied)
             return
+        if lap is not None and on_lap:
+            lap.trials.add(outcome.tied)
+            if index is None:
+                around = climb.segment_at(step)
+                around.pace = next_pace(around.pace, outcome.length)
+                return
         at_reset = step == climb.timeline.reset_step and outcome.leg == 0
         if at_reset and goal == climb.timeline.length:
             climb.reset_pace = next_pace(climb.reset_pace, outcome.length)
@@ -428,7 +470,7 @@ class AdaptiveCurriculum:
         return save_demos(self.name, self._timelines, [climb.save() for climb in self._climbs])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        keys = {"segments", "ties", "trials", "reset", "reset_pace"}
+        keys = {"segments", "ties", "trials", "reset", "reset_pace", "laps"}
         _, readers = load_demos(state, self.name, self._timelines, keys)
         self._climbs = [
             _Climb.load(timeline, self._window, reader)

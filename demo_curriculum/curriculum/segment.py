@@ -42,7 +42,6 @@ SAVED = {
     "waited_updates",
     "handed",
     "pace",
-    "setbacks",
 }
 
 
@@ -80,7 +79,6 @@ class Segment:
         handed: the trials of episodes that came here from the segment before, or from the game's own reset.
         pace: agent steps of an episode here that did not begin at the game's own reset, in the mean of the latest; 0
             before the first.
-        setbacks: the trials of episodes that began here after a setback.
     """
 
     def __init__(self, timeline: Timeline, begin: int, goal: int, *, span: int) -> None:
@@ -94,7 +92,6 @@ class Segment:
         self.lowest, self.waited_trials, self.waited_updates = self.frontier, 0, 0
         self.handed = RecentTrials(RESET_MEMORY)
         self.pace = 0.0
-        self.setbacks = RecentTrials(RESET_MEMORY)
 
     @classmethod
     def load(cls, timeline: Timeline, state: StateReader, begin: int, *, span: int) -> Segment:
@@ -108,7 +105,6 @@ class Segment:
         segment.waited_updates = state.integer("waited_updates", 0)
         segment.handed = state.trials("handed", RESET_MEMORY)
         segment.pace = state.pace("pace")
-        segment.setbacks = state.trials("setbacks", RESET_MEMORY)
         return segment
 
     def save(self) -> dict[str, Any]:
@@ -123,7 +119,6 @@ class Segment:
             "waited_updates": self.waited_updates,
             "handed": save_trials(self.handed),
             "pace": self.pace,
-            "setbacks": save_trials(self.setbacks),
         }
 
     @property

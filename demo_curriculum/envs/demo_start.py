@@ -40,7 +40,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
     After a tie it may also go on, as if begun at the demo step where ``onward`` says; then its score counts from there,
     and its lateness too, unless it was faster than the demo: what it gained it keeps. A start at which episodes went on
     begins as one of them arrived, no longer as the demo did; such an episode begins with its second leg. So does one at
-    a score or a landmark that an episode came by on its way to the same goal, from the game's own reset or another leg.
+    a score or a landmark that an agent came to by itself: from the game's own reset, from another leg, or from where an
+    agent had come by itself.
 
     After a setback, which is a lost life or having fallen behind, as far as the game is not over, ``again`` may let the
     next episode begin right there instead of at a drawn start: as if at the demo step of the latest score or landmark.
@@ -131,6 +132,8 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self._record = (0.0, 0)
         # What the next episode begins as where this one had a setback.
         self._following: Start | None = None
+        # Whether the agent came here by itself, and not by the demo.
+        self._by_itself = False
         self._begin_episode(Start(0, 0, len(self.demos[0])))
 
     def _begin_episode(self, start: Start, *, clock: int | None = None, setbacks: int = 0) -> None:
@@ -182,7 +185,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             return self._go_on_from(self._following)
         start = self.sample(self.env.np_random)
         demo = self.demos[start.demo]
-        arrival = self._arrivals.draw(start, self.env.np_random)
+        arrival = None if start.walk else self._arrivals.draw(start.demo, start.step, self.env.np_random)
         if arrival is not None:
             observation = self.env.begin_as(arrival)
         elif start.step <= demo.reset_step:
@@ -192,6 +195,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         else:
             observation = self.env.begin(demo, start.step, start.demo, start.walk)
         self._begin_episode(start, clock=None if arrival is None else arrival.clock)
+        self._by_itself = arrival is not None or start.step <= demo.reset_step
         if arrival is not None:
             self._leg = 1
         return self._told(observation), {"demo_start": start, "lives": self._lives}
@@ -210,22 +214,25 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         tied_before = self._tail_left is not None
         reached = self._headway.reached
         learned += self._headway.move(self.env.frame_skip, reward, observation[-1], looking=not tied_before)
-        if self._headway.reached > reached and self._by_itself and self._headway.reached < self._start.goal:
-            there = Start(self._start.demo, self._headway.reached, self._start.goal)
-            self._arrivals.add(there, self.env.arrive(self._headway.clock))
+        if self._headway.reached > reached and self._headway.reached < self._start.goal:
+            self._arrive_at(self._headway.reached)
         outcomes = []
         ending = self._ending(observation[-1], over, info["lives"], reward)
+        ties = self._tail_left is not None and not tied_before
         if self._start.goal in self.courses[self._start.demo].landmarks:
-            learned += self._tail_left is not None and not tied_before
-        if ending is None and self._tail_left is not None and not tied_before and self.onward is not None:
-            following = self.onward(self._origin, self._start, self.env.np_random)
+            learned += ties
+        if ending is None and ties:
+            following = None
+            if self.onward is not None:
+                following = self.onward(self._origin, self._start, self.env.np_random)
+            self._by_itself |= following is not None
+            self._arrive_at(self._start.goal)
             if following is not None:
                 outcomes.append(self._outcome("tie"))
                 self._earlier_score += self._headway.score
                 self._earlier_length += self._length
                 self._leg += 1
                 self._begin_leg(following, clock=self._headway.clock)
-                self._arrivals.add(following, self.env.arrive(self._headway.clock))
         self._lives = info["lives"]
         if ending is not None:
             self._following = self._after_setback() if ending in ("life", "lag") else None
@@ -243,6 +250,11 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         if self.again is None or self._tail_left is not None:
             return None
         return self.again(self._start, self._headway.reached, self.env.np_random)
+
+    def _arrive_at(self, step: int) -> None:
+        """Keeps what is here, if the agent came by itself, for episodes to begin at ``step``."""
+        if self._by_itself and step < len(self.demos[self._start.demo]):
+            self._arrivals.add(self._start.demo, step, self.env.arrive(self._headway.clock))
 
     def _learned(self, reward: float) -> float:
         """What ``reward``, not yet in the score, is turned into."""
@@ -275,11 +287,6 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         return Outcome(start, score, length, last.tied and last.start.goal == len(demo), last.ending)
 
     @property
-    def _by_itself(self) -> bool:
-        """Whether the agent has come here from the game's own reset or from another segment."""
-        return self._leg > 0 or self._origin.step == self.demos[self._origin.demo].reset_step
-
-    @property
     def _tied_the_whole(self) -> bool:
         """Once the goal is tied: whether the episode has played all of the demo, from the game's own reset."""
         demo = self.demos[self._start.demo]
@@ -309,6 +316,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
             "start": list(self._start),
             "earlier": [self._earlier_score, self._earlier_length, self._leg],
             "setbacks": self._setbacks,
+            "by_itself": self._by_itself,
             "following": None if self._following is None else list(self._following),
             "headway": self._headway.state_dict(),
             "length": self._length,
@@ -322,6 +330,7 @@ class DemoStart(gym.Wrapper[NDArray[Any], np.int64, NDArray[Any], np.int64]):
         self.env.load_state_dict(state["env"])
         self._begin_episode(_loaded(state["origin"]), setbacks=state["setbacks"])
         self._begin_leg(_loaded(state["start"]))
+        self._by_itself = state["by_itself"]
         self._following = None if state["following"] is None else _loaded(state["following"])
         self._earlier_score, self._earlier_length, self._leg = state["earlier"]
         self._headway.load_state_dict(state["headway"])

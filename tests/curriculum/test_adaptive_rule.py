@@ -1,7 +1,10 @@
 """The adaptive rule, by hand."""
 
+import json
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from demo_curriculum.curriculum import AdaptiveCurriculum, Move, Timeline
 from demo_curriculum.demo import Outcome, Start
@@ -307,62 +310,99 @@ def test_episodes_after_no_ops_move_no_frontier_but_count_for_their_starts() -> 
     assert curriculum.success(0, np.array([970, 0])) == pytest.approx([43.9 / 45.4, 0.25], abs=0.001)
 
 
-def test_a_setback_in_a_climbed_segment_is_gone_on_from_as_often_as_that_ends_well() -> None:
+LAPS = Timeline(1000, rewards=(499, 699, 899), new_scores=(500, 700, 900))
+"""Laps 0..500, 500..700, 700..900."""
+
+
+def climbed(rule: AdaptiveCurriculum) -> AdaptiveCurriculum:
+    """With all segments' frontiers at their beginnings."""
+    while rule.left > len(rule.report()["demos"][0]["segments"]) - 1:
+        for _, goal, frontier in rule.report()["demos"][0]["segments"]:
+            for _ in range(100):
+                rule.record(Outcome(Start(0, frontier, goal), 0.0, 1, True, "tie"))
+        rule.advance()
+    return rule
+
+
+def test_a_setback_in_a_climbed_segment_is_gone_on_from_to_the_next_stage_as_often_as_that_ends_well() -> None:
     rng = np.random.default_rng(0)
-    timeline = Timeline(1000, rewards=(499, 899))
-    curriculum, without = (AdaptiveCurriculum([timeline], split=300, setbacks=setbacks) for setbacks in (True, False))
+    curriculum, without = (AdaptiveCurriculum([LAPS], split=300, setbacks=setbacks) for setbacks in (True, False))
+    assert [begin for begin, *_ in curriculum.report()["demos"][0]["segments"]] == [0, 500]
     start = Start(0, 500, 1000)
 
-    def shares(step: int) -> dict[Start | None, float]:
-        """How often what follows."""
+    def share(step: int, follows: Start) -> float:
         found = [curriculum.again(start, step, rng) for _ in range(4000)]
-        return {start: found.count(start) / len(found) for start in set(found)}
+        assert set(found) <= {follows, None}
+        return found.count(follows) / len(found)
 
-    def play(each: AdaptiveCurriculum, step: int, ties: int, trials: int, setbacks: int = 0) -> None:
-        for trial in range(trials):
-            tied = trial < ties
-            each.record(Outcome(Start(0, step, 1000), 0.0, 1, tied, "tie" if tied else "life", setbacks=setbacks))
-
-    for each in (curriculum, without):
-        while (frontier := each.report()["demos"][0]["segments"][1][2]) > 500:
-            assert each is without or shares(700) == {None: 1.0}, "not yet climbed"
-            play(each, frontier, 100, 100)
-            each.advance()
-        play(each, 510, 40, 50)
-    # Four in five tie the segment; of what follows a setback nothing is known.
-    share = pytest.approx(0.8, abs=0.03)
-    assert shares(700) == {Start(0, 700, 1000): share, None: pytest.approx(0.2, abs=0.03)}
+    assert share(700, Start(0, 700, 900)) == 0, "not yet climbed"
+    climbed(curriculum), climbed(without)
+    # Of what follows a setback nothing is known.
+    assert share(700, Start(0, 700, 900)) == share(600, Start(0, 600, 700)) == 1
     # Who has no more than the demo had earlier is at the segment's beginning all the same: it was handed over there.
-    assert shares(450)[Start(0, 500, 1000)] == share
-    # At the goal and beyond.
-    assert shares(1000) == shares(1001) == {None: 1.0}
+    assert share(450, Start(0, 500, 700)) == 1
+    # Behind the last stage, at the goal and beyond.
+    assert not any(curriculum.again(start, step, rng) for step in (900, 1000, 1001))
     assert not any(without.again(start, 700, rng) for _ in range(100))
-    # Half of those tie; then none of the latest 100, and three in ten are still tried.
-    play(curriculum, 700, 20, 40, setbacks=1)
-    assert shares(700)[Start(0, 700, 1000)] == pytest.approx(0.4, abs=0.03)
-    play(curriculum, 600, 0, 100, setbacks=2)
-    assert shares(700)[Start(0, 700, 1000)] == pytest.approx(0.24, abs=0.03)
+    # Half of those tie; then none of the latest, and three in ten are still tried. Other laps are others' matter.
+    for tied in [True, False] * 16:
+        curriculum.record(Outcome(Start(0, 700, 900), 0.0, 1, tied, "tie" if tied else "life", setbacks=1))
+    assert share(700, Start(0, 700, 900)) == pytest.approx(0.5, abs=0.03)
+    for _ in range(32):
+        curriculum.record(Outcome(Start(0, 700, 900), 0.0, 1, False, "lag", setbacks=2))
+    assert share(700, Start(0, 700, 900)) == pytest.approx(0.3, abs=0.03)
+    assert share(600, Start(0, 600, 700)) == 1
 
 
 def test_an_outcome_after_a_setback_says_nothing_of_the_demos_own_starts() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000)])
+    curriculum = AdaptiveCurriculum([LAPS])
     known = curriculum.state_dict()["demos"][0]
-    for step, tied in ((980, True), (0, False), (970, False)):
-        curriculum.record(Outcome(Start(0, step, 1000), 0.0, 7, tied, "tie" if tied else "life", setbacks=1))
+    for step, goal, tied in ((720, 900, True), (700, 900, False), (700, 1000, True), (0, 500, False)):
+        curriculum.record(Outcome(Start(0, step, goal), 0.0, 7, tied, "tie" if tied else "life", setbacks=1))
+    # A later leg, of another stretch than the setback.
+    curriculum.record(Outcome(Start(0, 500, 700), 0.0, 7, True, "tie", leg=1, setbacks=1))
     found = curriculum.state_dict()["demos"][0]
-    assert found["segments"][0].pop("setbacks") == {"history": [1, 0, 0], "total": 3}
-    assert known["segments"][0].pop("setbacks") == {"history": [], "total": 0}
+    assert [lap.pop("setbacks")["history"] for lap in found["laps"]] == [[0], [], [1, 0]]
+    assert [lap.pop("setbacks")["history"] for lap in known["laps"]] == [[], [], []]
     assert found == known
 
 
-def test_a_setback_in_a_segment_that_was_merged_meanwhile_is_not_gone_on_from() -> None:
-    curriculum = AdaptiveCurriculum([Timeline(1000, rewards=(499, 899))], split=300)
-    while (frontier := curriculum.report()["demos"][0]["segments"][0][2]) > 0:
-        for _ in range(100):
-            curriculum.record(Outcome(Start(0, frontier, 500), 0.0, 1, True, "tie"))
-        curriculum.advance()
-    for _ in range(100):
-        curriculum.record(Outcome(Start(0, 20, 500), 0.0, 1, True, "tie"))
+def test_most_episodes_inside_a_climbed_segment_end_with_a_lap_drawn_by_what_can_be_learnt() -> None:
     rng = np.random.default_rng(0)
-    assert curriculum.again(Start(0, 490, 500), 480, rng) == Start(0, 480, 500)
-    assert curriculum.again(Start(0, 490, 444), 480, rng) is None
+    curriculum = AdaptiveCurriculum([LAPS], split=300)
+    climbed(curriculum)
+
+    def shares() -> NDArray[np.float64]:
+        """Of the second segment's episodes those of its laps, and all others."""
+        starts = [start for start in (curriculum.sample(rng) for _ in range(20_000)) if start.step >= 500]
+        goals = np.array([start.goal for start in starts])
+        for start in starts:
+            assert start.goal == 1000 or start.goal - 200 <= start.step < start.goal
+        # Half of a lap's begin where agents came by: at its beginning.
+        at_begin = np.mean([start.step == 700 for start in starts if start.goal == 900])
+        assert at_begin == pytest.approx(0.5 + 0.5 / 200, abs=0.03)
+        return np.array([(goals == goal).mean() for goal in (700, 900, 1000)])
+
+    # Nothing is known of either: a success of 1/2, p (1 - p) of .25.
+    assert shares() == pytest.approx([0.425, 0.425, 0.15], abs=0.02)
+    for _ in range(32):
+        curriculum.record(Outcome(Start(0, 520, 700), 0.0, 9, True, "tie"))
+    for tied in [True, False] * 16:
+        curriculum.record(Outcome(Start(0, 700, 900), 0.0, 9, tied, "tie" if tied else "life", leg=1))
+    # 33 of 34: .0285 and .02 more; 17 of 34: .25 and .02.
+    expected = 0.85 * np.array([0.0485, 0.27]) / 0.3185
+    assert shares() == pytest.approx([*expected, 0.15], abs=0.02)
+    # They move no frontier, and tell nothing of a start's success to the segment's goal; but they are its episodes.
+    (saved,) = curriculum.state_dict()["demos"]
+    assert 1 < saved["segments"][1]["pace"] < 9
+    restored = AdaptiveCurriculum([LAPS], split=300)
+    restored.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
+    assert restored.state_dict() == curriculum.state_dict()
+
+
+def test_a_demo_of_one_lap_and_one_without_the_mixture_are_played_to_the_goal() -> None:
+    rng = np.random.default_rng(0)
+    one = Timeline(1000, rewards=(899,), new_scores=(900,))
+    for rule in (climbed(AdaptiveCurriculum([one])), climbed(AdaptiveCurriculum([LAPS], mixture=False))):
+        assert {rule.sample(rng).goal for _ in range(500)} == {1000}
+    assert {AdaptiveCurriculum([LAPS]).sample(rng).goal for _ in range(500)} == {1000}, "not yet climbed"

@@ -139,13 +139,10 @@ def test_paces_are_of_whole_episodes_and_of_a_segments_own() -> None:
     rule.record(Outcome(Start(0, -50, 200), 0.0, 40, True, "tie"))
     rule.record(Outcome(Start(0, -50, 1000), 0.0, 90, False, "lag"))
     rule.record(Outcome(Start(0, 150, 200), 0.0, 7, True, "tie"))
-    # After setbacks; the second is a later leg, of another segment than the setback.
-    rule.record(Outcome(Start(0, 150, 200), 0.0, 9, True, "tie", leg=0, setbacks=1))
-    rule.record(Outcome(Start(0, 200, 451), 0.0, 9, True, "tie", leg=1, setbacks=1))
+    rule.record(Outcome(Start(0, 150, 200), 0.0, 9, True, "tie", setbacks=1))
     (saved,) = rule.state_dict()["demos"]
     assert saved["reset_pace"] == 90
     assert [segment["pace"] for segment in saved["segments"]] == [7, 0, 0]
-    assert [segment["setbacks"]["history"] for segment in saved["segments"]] == [[1], [], []]
     rule.record(Outcome(Start(0, -50, 1000), 0.0, 40, False, "lag"))
     restored = curriculum()
     restored.load_state_dict(rule.state_dict())
@@ -347,7 +344,8 @@ def test_segments_are_saved_and_damaged_ones_refused() -> None:
         lambda entry: entry["segments"][1].update(pace=0.5),
         lambda entry: entry["segments"][1].update(pace=float("nan")),
         lambda entry: entry.update(reset_pace=1e9),
-        lambda entry: entry["segments"][1]["setbacks"].update(total=1),
+        lambda entry: entry["laps"][0]["setbacks"].update(total=1),
+        lambda entry: entry.update(laps=[*entry["laps"], *entry["laps"]]),
         lambda entry: entry.update(segments=[]),
     ):
         broken = json.loads(json.dumps(state))

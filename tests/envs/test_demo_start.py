@@ -343,7 +343,8 @@ def test_a_start_at_which_an_episode_arrived_begins_as_it_did() -> None:
     assert states[2] == arrived != states[0]
     arrivals = env.state_dict()["arrivals"]
     # The third came by a reward on the way; so did the first, but from the demo's own state: that is no arrival.
-    assert [(entry["start"], len(entry["arrivals"])) for entry in arrivals] == [([0, 5, 20], 1), ([0, 10, 20], 1)]
+    places = [(entry["demo"], entry["step"], len(entry["arrivals"])) for entry in arrivals]
+    assert places == [(0, 5, 1), (0, 10, 1)]
     resumed, simulator = patient_env(following, onward=onward)
     resumed.load_state_dict(env.state_dict())
     resumed.reset(seed=1)
@@ -367,10 +368,12 @@ def test_a_stage_that_an_episode_came_by_begins_as_it_did_there():
         assert info["demo_start"].tied
         legs = info["demo_start"].leg
         assert legs == (begun[-1][1] > 0), "whoever begins where another came by has a leg behind him"
-    # From the demo's own state nothing is left behind; from the reset it is, two moments late, but for another goal.
+    # From the demo's own state nothing is left behind; from the reset it is, two moments late, whatever the goal.
     # Forgiven at the score, it is no later than the demo: six steps until the next reward at 15 and six more.
-    assert begun == [(3, 0, 8), (10, 0, 11), (0, 0, 11), (10, 2, 11), (10, 0, 11)]
-    assert [entry["start"][1:] for entry in env.state_dict()["arrivals"]] == [[5, 20], [10, 20], [15, 20]]
+    assert begun == [(3, 0, 8), (10, 0, 11), (0, 0, 11), (10, 2, 11), (10, 2, 11)]
+    # The last came to its goal at 15, two more moments late.
+    arrivals = env.state_dict()["arrivals"]
+    assert [(entry["step"], len(entry["arrivals"])) for entry in arrivals] == [(5, 1), (10, 1), (15, 3)]
 
 
 @pytest.mark.parametrize(("waits", "slack"), [(0, 12), (3, 9), (5, 9)])
@@ -632,6 +635,27 @@ def test_setbacks_are_counted_and_those_at_a_start_go_back_to_the_score_before()
         env.reset()
     # The demo has its first point from step 5 on. The third one ends the game.
     assert setbacks == [0, 1, 2] and asked == [5, 5]
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_who_came_by_itself_leaves_a_place_to_begin_from_after_a_setback_too(by_itself: bool) -> None:
+    """From the reset, not from the demo's own state; so the next one begins with one life less."""
+    starts = iter([Start(0, 0, 20) if by_itself else Start(0, 3, 20), Start(0, 10, 20)])
+    env, simulator = mortal_env(Start(0, 0, 20), again=lambda *_: Start(0, 5, 10), tail=0.0)
+    env.sample = lambda rng: next(starts)
+    env.reset()
+    while simulator.position < 8:
+        env.step(simulator.act(wait=False))
+    env.step(simulator.die())
+    resumed = env.state_dict()
+    env.load_state_dict(resumed)
+    env.reset()
+    tied = False
+    while not tied:
+        tied = env.step(simulator.act(wait=False))[3]
+    assert simulator.lives == 2
+    _, info = env.reset()
+    assert info["demo_start"] == Start(0, 10, 20) and info["lives"] == (2 if by_itself else 3)
 
 
 def test_a_seeded_reset_forgets_a_lost_life() -> None:

@@ -212,7 +212,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(
     ("within", "missing", "reason"),
     [
         (("ranks", 0, "env", "envs", 0, "headway"), "clock", "KeyError: 'clock'"),
-        (("curriculum", "demos", 0, "segments", 0), "setbacks", "CurriculumError: curriculum state, demo 0, segments"),
+        (("curriculum", "demos", 0, "segments", 0), "pace", "CurriculumError: curriculum state, demo 0, segments"),
     ],
 )
 def test_a_checkpoint_of_another_version_is_refused_with_the_version_to_go_on_with(
