@@ -641,14 +641,14 @@ def test_setbacks_are_counted_and_those_at_a_start_go_back_to_the_score_before()
 def test_who_came_by_itself_leaves_a_place_to_begin_from_after_a_setback_too(by_itself: bool) -> None:
     """From the reset, not from the demo's own state; so the next one begins with one life less."""
     starts = iter([Start(0, 0, 20) if by_itself else Start(0, 3, 20), Start(0, 10, 20)])
-    env, simulator = mortal_env(Start(0, 0, 20), again=lambda *_: Start(0, 5, 10), tail=0.0)
-    env.sample = lambda rng: next(starts)
+    env, simulator = mortal_env(next(starts), again=lambda *_: Start(0, 5, 10), tail=0.0)
     env.reset()
     while simulator.position < 8:
         env.step(simulator.act(wait=False))
     env.step(simulator.die())
-    resumed = env.state_dict()
-    env.load_state_dict(resumed)
+    saved = env.state_dict()
+    env, simulator = mortal_env(next(starts), again=lambda *_: Start(0, 5, 10), tail=0.0)
+    env.load_state_dict(saved)
     env.reset()
     tied = False
     while not tied:
