@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from demo_curriculum.curriculum.estimates import StartEstimates
-from demo_curriculum.curriculum.lap import SAVED as SAVED_LAP
-from demo_curriculum.curriculum.lap import Lap, laps_of
+from demo_curriculum.curriculum.climb import Climb
+from demo_curriculum.curriculum.lap import Lap
 from demo_curriculum.curriculum.rule import (
     BUCKET,
     Buckets,
-    CurriculumError,
     Move,
     Span,
     Timeline,
@@ -23,9 +21,9 @@ from demo_curriculum.curriculum.rule import (
     check_timelines,
     draw,
 )
-from demo_curriculum.curriculum.segment import SAVED, SURE_TRIALS, Segment, cut
-from demo_curriculum.curriculum.state import StateReader, load_demos, save_demos, save_trials
-from demo_curriculum.curriculum.trials import RESET_MEMORY, RESET_TRIALS, RecentTrials, next_pace
+from demo_curriculum.curriculum.segment import SURE_TRIALS, Segment
+from demo_curriculum.curriculum.state import load_demos, save_demos
+from demo_curriculum.curriculum.trials import RESET_TRIALS, next_pace
 from demo_curriculum.demo import Outcome, Start
 from demo_curriculum.errors import UsageError
 
@@ -47,101 +45,6 @@ MERGED_RATE = 2.0
 """Times the threshold: what two segments have to tie together to become one; less would be lost again at once."""
 BRIDGE_TRIALS, BRIDGED_RATE = 200, 0.075
 """Episodes handed over, and times the threshold what they tie less than, where a seam has to be climbed over."""
-
-
-class _Climb:
-    """One demo's progress.
-
-    Attributes:
-        segments: from the demo's beginning to its end, each with a frontier of its own; one in the end.
-        estimates: success by start.
-        stages: as the timeline's.
-        laps: from each stage to the next.
-        reset: the trials from the game's own reset, judged up to the demo's end.
-        reset_pace: agent steps of a whole episode from there, in the mean of the latest; 0 before the first.
-    """
-
-    def __init__(self, timeline: Timeline, window: int, split: int) -> None:
-        self.timeline = timeline
-        self.segments = [Segment(timeline, begin, goal, span=window) for begin, goal in cut(timeline, split)]
-        self.estimates = StartEstimates(timeline)
-        self.stages = timeline.stages
-        self.laps = laps_of(timeline)
-        self.reset = RecentTrials(RESET_MEMORY)
-        self.reset_pace = 0.0
-
-    @classmethod
-    def load(cls, timeline: Timeline, window: int, state: StateReader) -> _Climb:
-        climb = cls(timeline, window, 0)
-        begin, segments = 0, []
-        for entry in state.objects("segments", SAVED):
-            segments.append(Segment.load(timeline, entry, begin, span=window))
-            begin = segments[-1].goal
-        if begin != timeline.length:
-            raise CurriculumError(f"curriculum state: the segments end at {begin}, the demo at {timeline.length}")
-        goals = {*timeline.landmarks, *(step + 1 for step in timeline.rewards), timeline.length}
-        if unknown := [segment.goal for segment in segments if segment.goal not in goals]:
-            raise CurriculumError(f"curriculum state: segments end at {unknown}, where nothing tells that they do")
-        climb.segments = segments
-        climb.estimates = StartEstimates.load(timeline, state)
-        climb.reset = state.trials("reset", RESET_MEMORY)
-        climb.reset_pace = state.pace("reset_pace")
-        laps = state.objects("laps", SAVED_LAP)
-        if len(laps) != len(climb.laps):
-            raise CurriculumError(f"curriculum state: {len(laps)} laps, of a demo that has {len(climb.laps)}")
-        for lap, entry in zip(climb.laps, laps, strict=True):
-            lap.load(entry)
-        return climb
-
-    def save(self) -> dict[str, Any]:
-        return {
-            "segments": [segment.save() for segment in self.segments],
-            **self.estimates.save(),
-            "reset": save_trials(self.reset),
-            "reset_pace": self.reset_pace,
-            "laps": [lap.save() for lap in self.laps],
-        }
-
-    @property
-    def frontier(self) -> int:
-        """Of the last segment: from there on the demo is climbed in one piece."""
-        return self.segments[-1].frontier
-
-    @property
-    def left(self) -> int:
-        """Demo steps still to climb; each seam between segments counts as one more."""
-        return sum(segment.left for segment in self.segments) + len(self.segments) - 1
-
-    @property
-    def within_reach(self) -> float:
-        """How much of the demo, in [0, 1], is of segments that an episode from the reset comes to, in the mean."""
-        steps, arriving = 0.0, 1.0
-        for segment in self.segments:
-            if segment.left:
-                break
-            steps += arriving * (segment.goal - segment.begin)
-            arriving *= segment.tie_rate
-        return steps / self.timeline.length
-
-    def segment_at(self, step: int) -> Segment:
-        return next(segment for segment in self.segments if step < segment.goal)
-
-    def lap_at(self, step: int) -> Lap | None:
-        """In which a start at ``step`` lies, the game's own reset in the first; None after the last."""
-        return next((lap for lap in self.laps if step < lap.goal), None)
-
-    def segment_to(self, goal: int) -> int | None:
-        """The index of the segment that is judged at ``goal``; None where it was merged into a later one."""
-        return next((index for index, segment in enumerate(self.segments) if segment.goal == goal), None)
-
-    def join(self, index: int, rate: float, frontier: int) -> None:
-        """Makes one of segment ``index`` and the one after it, which ties ``rate`` of the episodes handed over."""
-        first, second = self.segments[index : index + 2]
-        joined = Segment(self.timeline, first.begin, second.goal, span=first.span)
-        joined.frontier = joined.lowest = frontier
-        self.segments[index : index + 2] = [joined]
-        # What was tied up to the seam is now judged at the later goal.
-        self.estimates.ties[first.begin // BUCKET : second.begin // BUCKET] *= rate
 
 
 class AdaptiveCurriculum:
@@ -238,7 +141,7 @@ class AdaptiveCurriculum:
         self._patience = patience
         self._mixture, self._split = mixture, split
         self._jitter, self._setbacks = jitter, setbacks
-        self._climbs = [_Climb(timeline, window, split) for timeline in self._timelines]
+        self._climbs = [Climb(timeline, window, split) for timeline in self._timelines]
 
     @property
     def frontiers(self) -> tuple[int, ...]:
@@ -266,7 +169,7 @@ class AdaptiveCurriculum:
     def finished(self) -> bool:
         return all(self._done(climb) for climb in self._climbs)
 
-    def _done(self, climb: _Climb) -> bool:
+    def _done(self, climb: Climb) -> bool:
         return climb.left == 0 and climb.reset.surely_reach(self._threshold, trials=RESET_TRIALS)
 
     def sample(self, rng: np.random.Generator) -> Start:
@@ -302,7 +205,7 @@ class AdaptiveCurriculum:
             return ()
         return (0,) * int(rng.integers(1, self._jitter + 1))
 
-    def _weights(self, climb: _Climb) -> NDArray[np.float64]:
+    def _weights(self, climb: Climb) -> NDArray[np.float64]:
         """How often episodes begin at the reset and in each segment: so that each gets agent steps by its need."""
         segments = climb.segments
         share = RESET_SHARE + (MOST_RESET_SHARE - RESET_SHARE) * climb.within_reach
@@ -312,7 +215,7 @@ class AdaptiveCurriculum:
         known = paces[paces > 0]
         return wanted / np.where(paces > 0, paces, known.mean() if len(known) else 1.0)
 
-    def _sample_step(self, rng: np.random.Generator, climb: _Climb, segment: Segment) -> int:
+    def _sample_step(self, rng: np.random.Generator, climb: Climb, segment: Segment) -> int:
         border, end = segment.window_end, segment.end
         if border == end or not self._mixture or rng.random() < (NEAR if segment.left else NEAR_AT_BEGINNING):
             return int(rng.integers(segment.frontier, border))
@@ -407,7 +310,7 @@ class AdaptiveCurriculum:
                     moves.append(Move(demo, before, segment.frontier, "retreat", rate, trials, segment.goal))
         return moves
 
-    def _merge(self, demo: int, climb: _Climb) -> list[Move]:
+    def _merge(self, demo: int, climb: Climb) -> list[Move]:
         """Joins segments from the demo's end on."""
         moves = []
         for index in reversed(range(len(climb.segments) - 1)):
@@ -431,7 +334,7 @@ class AdaptiveCurriculum:
                 climb.join(index, rate, second.begin)
         return moves
 
-    def _cut(self, demo: int, climb: _Climb) -> list[Move]:
+    def _cut(self, demo: int, climb: Climb) -> list[Move]:
         """Divides segments whose frontier stands still, as far as the demo may be in segments."""
         moves = []
         for segment in list(climb.segments) if self._split else []:
@@ -473,6 +376,6 @@ class AdaptiveCurriculum:
         keys = {"segments", "ties", "trials", "reset", "reset_pace", "laps"}
         _, readers = load_demos(state, self.name, self._timelines, keys)
         self._climbs = [
-            _Climb.load(timeline, self._window, reader)
+            Climb.load(timeline, self._window, reader)
             for timeline, reader in zip(self._timelines, readers, strict=True)
         ]
